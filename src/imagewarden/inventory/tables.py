@@ -1,0 +1,139 @@
+"""Tables of the image list: registries, images, and the platforms of multi-architecture images.
+
+Columns carry the image list's own names (contract: Table 5), so that a row reads the same from disk to wire.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Sequence,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from imagewarden.model.registry_kind import ImageType, RegistryType
+from imagewarden.model.scan import FailureCode, RiskLevel, ScanStatus
+from imagewarden.storage.metadata import metadata
+
+__all__ = ["image", "image_platform", "registry"]
+
+
+def _choice(kind: type, name: str) -> Enum:
+    """Store a StrEnum by value, as text with a check: new values need no ALTER TYPE."""
+    return Enum(
+        *[member.value for member in kind],  # type: ignore[attr-defined] # every caller passes a StrEnum
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=64,
+    )
+
+
+image_id_sequence = Sequence("image_id_seq", metadata=metadata)
+"""One sequence for images and platforms: an id names one of them, never both."""
+
+registry = Table(
+    "registry",
+    metadata,
+    Column("id", Text, primary_key=True, comment="32 hex digits"),
+    Column("project_id", Text, ForeignKey("project.id"), nullable=False),
+    Column("domain_id", Text, nullable=False),
+    Column("enterprise_project_id", Text, nullable=False, server_default="0"),
+    Column("name", Text, nullable=False, comment="1 to 128 characters, unique in its project"),
+    Column("type", _choice(RegistryType, "registry_type"), nullable=False),
+    Column("url", Text, nullable=False, comment="scheme, host and port; never with credentials"),
+    Column("username", Text),
+    Column("password_encrypted", LargeBinary, comment="sealed by the vault, bound to b'registry:' + id"),
+    Column("options", JSONB, nullable=False, server_default=text("'{}'"), comment="sync.source.SourceOptions"),
+    Column("sync_interval", Integer, nullable=False, server_default="3600", comment="seconds; 0 = by command only"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("catalog_completed_at", BigInteger, comment="first complete listing of its repositories"),
+    Column("latest_sync_time", BigInteger, comment="end of the last sync that succeeded, whole or in part"),
+    UniqueConstraint("project_id", "name"),
+    ForeignKeyConstraint(
+        ["domain_id", "enterprise_project_id"], ["enterprise_project.domain_id", "enterprise_project.id"]
+    ),
+)
+
+image = Table(
+    "image",
+    metadata,
+    Column("id", BigInteger, image_id_sequence, primary_key=True, server_default=image_id_sequence.next_value()),
+    Column("project_id", Text, ForeignKey("project.id"), nullable=False),
+    Column("enterprise_project_id", Text, nullable=False, server_default="0"),
+    Column("registry_id", Text, ForeignKey("registry.id", ondelete="CASCADE"), nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("image_name", Text, nullable=False),
+    Column("image_version", Text, nullable=False, comment="the tag"),
+    Column("image_digest", Text, nullable=False, comment="of the manifest or index the tag points to"),
+    Column("image_id", Text, nullable=False, comment="config digest, for an index its own; hex without algorithm"),
+    Column("image_type", _choice(ImageType, "image_type"), nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("image_size", BigInteger, nullable=False, comment="bytes of config and layers, each blob once"),
+    Column("os", Text, nullable=False, server_default="", comment="empty for a multi-architecture image"),
+    Column("architecture", Text, nullable=False, server_default=""),
+    Column("variant", Text, nullable=False, server_default=""),
+    Column("latest_version", Boolean, nullable=False, server_default=text("false")),
+    Column("scannable", Boolean, nullable=False),
+    Column("is_multiple_arch", Boolean, nullable=False),
+    Column("latest_update_time", BigInteger, nullable=False),
+    Column("latest_sync_time", BigInteger, nullable=False),
+    Column("latest_scan_time", BigInteger, comment="absent until a scan ended"),
+    Column("scan_status", _choice(ScanStatus, "scan_status"), nullable=False, server_default=ScanStatus.UNSCAN.value),
+    Column("scan_failed_code", _choice(FailureCode, "failure_code")),
+    Column("scan_failed_desc", Text),
+    Column("vul_num", Integer, nullable=False, server_default="0"),
+    Column("unsafe_setting_num", Integer, nullable=False, server_default="0"),
+    Column("malicious_file_num", Integer, nullable=False, server_default="0"),
+    Column("severity_level", _choice(RiskLevel, "risk_level"), comment="absent until a scan succeeded"),
+    Column("domain_name", Text, comment="owner account of a shared image"),
+    Column("shared_status", Text, comment="expired or effective, of a shared image"),
+    Column("instance_id", Text, nullable=False, server_default=""),
+    Column("instance_name", Text, nullable=False, server_default=""),
+    Column("instance_url", Text, nullable=False, server_default=""),
+    Column("sync_run_id", BigInteger, nullable=False, comment="the sync that last saw the tag"),
+    Column("missing_since", BigInteger, comment="first complete listing without it, while its removal is held"),
+    Column("removed_at", BigInteger, comment="tombstone: the tag is gone, the row is no longer listed"),
+    CheckConstraint("image_size >= 0 AND vul_num >= 0 AND unsafe_setting_num >= 0 AND malicious_file_num >= 0",
+                    name="not_negative"),
+    CheckConstraint("shared_status IN ('expired', 'effective')", name="shared_status"),
+    Index(
+        "uq_image_live_tag", "registry_id", "namespace", "image_name", "image_version",
+        unique=True, postgresql_where=text("removed_at IS NULL"),
+    ),
+    Index("ix_image_live_project_id", "project_id", "id", postgresql_where=text("removed_at IS NULL")),
+    Index("ix_image_tombstone", "removed_at", postgresql_where=text("removed_at IS NOT NULL")),
+    postgresql_with={"fillfactor": "85"},
+)  # fmt: skip
+"""One row a (registry, namespace, image_name, image_version); a removed tag keeps its row as a tombstone."""
+
+image_platform = Table(
+    "image_platform",
+    metadata,
+    Column("id", BigInteger, image_id_sequence, primary_key=True, server_default=image_id_sequence.next_value()),
+    Column("parent_id", BigInteger, ForeignKey("image.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("position", Integer, nullable=False, comment="order within the index, from 0"),
+    Column("image_digest", Text, nullable=False),
+    Column("image_id", Text, nullable=False, comment="config digest, hex; empty while the child is missing"),
+    Column("os", Text, nullable=False),
+    Column("architecture", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("image_size", BigInteger, nullable=False),
+    Column("scan_status", _choice(ScanStatus, "scan_status"), nullable=False, server_default=ScanStatus.UNSCAN.value),
+    Column("vul_num", Integer, nullable=False, server_default="0"),
+    Column("unsafe_setting_num", Integer, nullable=False, server_default="0"),
+    Column("malicious_file_num", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("parent_id", "image_digest", "position"),
+)
+"""The runnable children of a multi-architecture image (contract: Table 6)."""

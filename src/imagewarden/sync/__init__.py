@@ -1,0 +1,1 @@
+"""Registry to image list, by difference."""
