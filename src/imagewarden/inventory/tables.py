@@ -105,8 +105,10 @@ image = Table(
     Column("sync_run_id", BigInteger, nullable=False, comment="the sync that last saw the tag"),
     Column("missing_since", BigInteger, comment="first complete listing without it, while its removal is held"),
     Column("removed_at", BigInteger, comment="tombstone: the tag is gone, the row is no longer listed"),
-    CheckConstraint("size >= 0 AND vulnerability_count >= 0 AND unsafe_setting_count >= 0 AND malicious_file_count >= 0",
-                    name="not_negative"),
+    CheckConstraint("size >= 0", name="size"),
+    CheckConstraint(
+        "vulnerability_count >= 0 AND unsafe_setting_count >= 0 AND malicious_file_count >= 0", name="counts"
+    ),
     CheckConstraint("share_status IN ('expired', 'effective')", name="share_status"),
     Index(
         "uq_image_live_tag", "registry_id", "namespace", "name", "tag",

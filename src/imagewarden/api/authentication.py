@@ -1,0 +1,84 @@
+"""Who is asking: the token or the signature of a request, and the role its operation takes."""
+
+import time
+
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from imagewarden.api.errors import AccessDenied, InvalidParameter, RoleInsufficient, Unauthenticated
+from imagewarden.api.gate import body_of
+from imagewarden.api.operation import declared
+from imagewarden.api.services import Services
+from imagewarden.identity.accesskeys import authenticate_signature
+from imagewarden.identity.caller import Caller
+from imagewarden.identity.errors import NotAuthenticated
+from imagewarden.identity.roles import Role
+from imagewarden.identity.signature import RequestParts
+from imagewarden.identity.tokens import authenticate_token
+
+__all__ = ["Authentication", "caller_of"]
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Return who is asking; every operation that is not public has a caller."""
+    caller: Caller = scope["imagewarden.caller"]  # type: ignore[typeddict-item] # set below
+    return caller
+
+
+def _headers(scope: Scope, name: bytes) -> list[bytes]:
+    """Return the values of a header."""
+    return [value for key, value in scope["headers"] if key.lower() == name]
+
+
+async def _identify(scope: Scope, services: Services) -> Caller:
+    """Return the caller by token, else by signature; raises Unauthenticated."""
+    tokens, signatures = _headers(scope, b"x-auth-token"), _headers(scope, b"authorization")
+    if len(tokens) > 1 or len(signatures) > 1:
+        raise Unauthenticated("more than one X-Auth-Token or Authorization header")
+    try:
+        if tokens and tokens[0]:
+            async with services.reader.connect() as connection:
+                return await authenticate_token(connection, tokens[0].decode("latin-1"))
+        if signatures:
+            parts = RequestParts(
+                method=scope["method"],
+                raw_path=(scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0],
+                raw_query=scope["query_string"],
+                headers=list(scope["headers"]),
+                body=body_of(scope),
+            )
+            async with services.engine.begin() as connection:
+                return await authenticate_signature(connection, services.vault, parts, int(time.time()))
+    except NotAuthenticated as error:
+        raise Unauthenticated(str(error)) from None
+    raise Unauthenticated("no X-Auth-Token and no Authorization header; get a token at POST /v3/auth/tokens")
+
+
+def _require_role(caller: Caller, scope: Scope, role: Role) -> None:
+    """Raise unless the caller has the role in the project of the path.
+
+    AccessDenied for a project that is not the caller's, in the same words whether it exists or not.
+    """
+    project_id = str(scope["path_params"]["project_id"])
+    if not 1 <= len(project_id) <= 256:
+        raise InvalidParameter("project_id", project_id, "1 to 256 characters")
+    claimed = [value.decode("latin-1") for value in _headers(scope, b"x-project-id")]
+    held = caller.role_in(project_id)
+    if held is None or any(name != project_id for name in claimed):
+        raise AccessDenied("access denied: these credentials give no access to the project of this request")
+    if not held.at_least(role):
+        raise RoleInsufficient(f"the role {held} in this project does not allow this; it takes the role {role}")
+
+
+class Authentication(ASGIMiddleware):
+    """Litestar middleware: an operation that is not declared public is reached by a known caller only."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Identify the caller and check its role, as the operation declares."""
+        asked = declared(scope["route_handler"].opt)  # type: ignore[typeddict-item] # set by the router
+        if not asked.public:
+            caller = await _identify(scope, scope["litestar_app"].state.services)
+            scope["imagewarden.caller"] = caller  # type: ignore[typeddict-unknown-key] # ours
+            if asked.role is not None:
+                _require_role(caller, scope, asked.role)
+        await next_app(scope, receive, send)

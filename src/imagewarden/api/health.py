@@ -1,0 +1,46 @@
+"""Whether the service lives, and whether it can answer."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, get
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from imagewarden import __version__
+from imagewarden.api.errors import Unavailable
+from imagewarden.api.operation import operation
+from imagewarden.api.services import Services
+
+__all__ = ["HANDLERS", "Health"]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Answer of both checks."""
+
+    status: str
+    """`live` or `ready`."""
+    version: str
+    """Version of the service."""
+
+
+@get("/health/live", opt=operation(tag="health", public=True, response=Health))
+async def live() -> Health:
+    """Say that the process answers."""
+    return Health("live", __version__)
+
+
+@get("/health/ready", opt=operation(tag="health", public=True, response=Health))
+async def ready(request: Request[Any, Any, Any]) -> Health:
+    """Say that the process can answer requests: its database answers."""
+    services: Services = request.app.state.services
+    try:
+        async with services.reader.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError):
+        raise Unavailable("not ready: the database is away", headers={"retry-after": "2"}) from None
+    return Health("ready", __version__)
+
+
+HANDLERS = (live, ready)
+"""Both checks."""
