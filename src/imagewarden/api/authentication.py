@@ -41,7 +41,7 @@ async def _identify(scope: Scope, services: Services) -> Caller:
                 return await authenticate_token(connection, tokens[0].decode("latin-1"))
         if signatures:
             parts = RequestParts(
-                method=scope["method"],
+                method=str(scope.get("method", "")),
                 raw_path=(scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0],
                 raw_query=scope["query_string"],
                 headers=list(scope["headers"]),
@@ -75,7 +75,7 @@ class Authentication(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Identify the caller and check its role, as the operation declares."""
-        asked = declared(scope["route_handler"].opt)  # type: ignore[typeddict-item] # set by the router
+        asked = declared(scope["route_handler"].opt)
         if not asked.public:
             caller = await _identify(scope, scope["litestar_app"].state.services)
             scope["imagewarden.caller"] = caller  # type: ignore[typeddict-unknown-key] # ours

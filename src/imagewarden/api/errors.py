@@ -5,6 +5,7 @@ included); IMAGEWARDEN.* are ours, for what that table has no code for.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import msgspec
 
@@ -101,13 +102,15 @@ class Unavailable(ApiError):
     status, code = 503, "IMAGEWARDEN.0503"
 
 
-def envelope(error: ApiError, request_id: str) -> bytes:
-    """Return the JSON body of an error: what both the product's and the gateway's readers look for."""
-    return msgspec.json.encode(
-        {
-            "error_code": error.code,
-            "error_msg": error.message,
-            "error_description": error.message,
-            "request_id": request_id,
-        }
-    )
+def envelope(error: ApiError, request_id: str, path: str = "") -> bytes:
+    """Return the JSON body of an error: what the product's, the gateway's and, below /v3, identity's readers want."""
+    body: dict[str, object] = {
+        "error_code": error.code,
+        "error_msg": error.message,
+        "error_description": error.message,
+        "request_id": request_id,
+    }
+    if path.startswith("/v3/"):
+        title = HTTPStatus(error.status).phrase
+        body["error"] = {"code": error.status, "message": error.message, "title": title}
+    return msgspec.json.encode(body)

@@ -58,7 +58,10 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
             within="database" if isinstance(error, SQLAlchemyError) else "application",
         )
     return Response(
-        envelope(answer, request_id), status_code=answer.status, headers=answer.headers, media_type=MediaType.JSON
+        envelope(answer, request_id, request.scope["path"]),
+        status_code=answer.status,
+        headers=answer.headers,
+        media_type=MediaType.JSON,
     )
 
 

@@ -4,8 +4,10 @@ import asyncio
 import re
 import uuid
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagewarden.api.errors import ApiError, InvalidParameter, NoSuchApi, TooLarge, envelope
@@ -97,7 +99,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the request, read its body, and pass it on, or answer it with an error."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
         request_id = uuid.uuid4().hex
@@ -120,18 +122,18 @@ class Gate:
         await self.app(scope, _replay(body, receive), stamped)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def _replay(body: bytes, receive: Receive) -> Any:
     """Return a receive that gives the body once, then whatever comes (a disconnect)."""
     given = False
 
-    async def replayed() -> Message:
+    async def replayed() -> Any:
         nonlocal given
         if given:
-            return await receive()  # type: ignore[return-value] # Litestar's own union
+            return await receive()
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return replayed  # type: ignore[return-value] # Litestar's own union
+    return replayed
 
 
 async def _answer(error: ApiError, request_id: str, send: Send) -> None:

@@ -39,9 +39,9 @@ def _handlers(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
                 yield route.path_format, handler
 
 
-def _body(schema: dict[str, Any] | None) -> dict[str, Any]:
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a request or an answer."""
-    return {} if schema is None else {"content": {"application/json": {"schema": schema}}}
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _operation_object(
@@ -54,9 +54,10 @@ def _operation_object(
     ]
     parameters += [each.document() for each in asked.parameters]
     parameters += [{"name": each, "in": "header", "schema": {"type": "string"}} for each in asked.headers]
-    done = {"description": "done", "headers": _REQUEST_ID, **_body(asked.response and schemas[asked.response])}
+    answer = _body(schemas[asked.response]) if asked.response else {}
+    done = {"description": "done", "headers": _REQUEST_ID, **answer}
     failed = {"description": "error", "headers": _REQUEST_ID, **_body(schemas[Error])}
-    document = {
+    document: dict[str, Any] = {
         "operationId": name,
         "summary": summary,
         "tags": [asked.tag],

@@ -42,6 +42,7 @@ def _choice(kind: type, name: str) -> Enum:
 
 image_id_sequence = Sequence("image_id_seq", metadata=metadata)
 """One sequence for images and platforms: an id names one of them, never both."""
+_NEXT_ID = "nextval('image_id_seq'::regclass)"
 
 registry = Table(
     "registry",
@@ -69,7 +70,7 @@ registry = Table(
 image = Table(
     "image",
     metadata,
-    Column("id", BigInteger, image_id_sequence, primary_key=True, server_default=image_id_sequence.next_value()),
+    Column("id", BigInteger, primary_key=True, autoincrement=False, server_default=text(_NEXT_ID)),
     Column("project_id", Text, ForeignKey("project.id"), nullable=False),
     Column("enterprise_project_id", Text, nullable=False, server_default="0"),
     Column("registry_id", Text, ForeignKey("registry.id", ondelete="CASCADE"), nullable=False),
@@ -123,7 +124,7 @@ image = Table(
 image_platform = Table(
     "image_platform",
     metadata,
-    Column("id", BigInteger, image_id_sequence, primary_key=True, server_default=image_id_sequence.next_value()),
+    Column("id", BigInteger, primary_key=True, autoincrement=False, server_default=text(_NEXT_ID)),
     Column("parent_id", BigInteger, ForeignKey("image.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("position", Integer, nullable=False, comment="order within the index, from 0"),
     Column("digest", Text, nullable=False),

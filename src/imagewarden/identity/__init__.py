@@ -1,0 +1,1 @@
+"""Who may ask: users, tokens, access keys, signatures, roles, projects."""

@@ -1,0 +1,168 @@
+"""Access keys: a public name and a secret that signs requests."""
+
+import secrets
+import string
+import time
+from collections import OrderedDict
+
+import msgspec
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imagewarden.identity.caller import Caller
+from imagewarden.identity.errors import NotAuthenticated, UnknownIdentity
+from imagewarden.identity.grants import caller_from, now_ms, select_user
+from imagewarden.identity.signature import RequestParts, parse_authorization, verify
+from imagewarden.identity.tables import access_key, user_account
+from imagewarden.identity.vault import Vault
+
+__all__ = [
+    "AccessKey",
+    "AccessKeyInfo",
+    "authenticate_signature",
+    "create_access_key",
+    "delete_access_key",
+    "list_access_keys",
+    "set_access_key_enabled",
+]
+
+_PUBLIC = string.ascii_uppercase + string.digits
+_SECRET = string.ascii_letters + string.digits
+_LOCK_AFTER = 5
+_LOCK_SECONDS = 300
+_LOCKS_KEPT = 10_000
+
+
+class AccessKey(msgspec.Struct, frozen=True):
+    """A new access key, at the one moment its secret is shown."""
+
+    access: str
+    """20 characters, public."""
+    secret: str
+    """40 characters (238 bits)."""
+
+
+class AccessKeyInfo(msgspec.Struct, frozen=True):
+    """What is told of an access key."""
+
+    access: str
+    """20 characters."""
+    user_name: str
+    """Whose it is."""
+    description: str
+    """What it is for."""
+    enabled: bool
+    """Whether it is accepted."""
+    created_at: int
+    """ms."""
+
+
+class _Lockout:
+    """Signatures that failed, by access key: after 5 within 5 minutes the key rests for 5 minutes (this process)."""
+
+    def __init__(self) -> None:
+        self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def is_locked(self, access: str) -> bool:
+        """Return whether the key rests."""
+        count, since = self._failed.get(access, (0, 0.0))
+        return count >= _LOCK_AFTER and time.monotonic() - since < _LOCK_SECONDS
+
+    def count(self, access: str) -> None:
+        """Count a failure."""
+        count, since = self._failed.pop(access, (0, 0.0))
+        if time.monotonic() - since >= _LOCK_SECONDS:
+            count = 0
+        self._failed[access] = (count + 1, time.monotonic())
+        if len(self._failed) > _LOCKS_KEPT:
+            self._failed.popitem(last=False)
+
+    def forget(self, access: str) -> None:
+        """Forget the failures of a key that was right."""
+        self._failed.pop(access, None)
+
+
+_LOCKOUT = _Lockout()
+_NOBODYS_SECRET = secrets.token_urlsafe(32)
+
+
+def _place(access: str) -> str:
+    """Return what a sealed secret is bound to."""
+    return f"access_key:{access}"
+
+
+async def create_access_key(
+    connection: AsyncConnection, vault: Vault, user_id: str, description: str = ""
+) -> AccessKey:
+    """Store and return a new access key of a user."""
+    made = AccessKey(
+        "".join(secrets.choice(_PUBLIC) for _ in range(20)), "".join(secrets.choice(_SECRET) for _ in range(40))
+    )
+    await connection.execute(
+        insert(access_key).values(
+            access=made.access,
+            user_id=user_id,
+            secret_encrypted=vault.seal(made.secret, _place(made.access)),
+            description=description,
+            created_at=now_ms(),
+        )
+    )
+    return made
+
+
+async def authenticate_signature(connection: AsyncConnection, vault: Vault, parts: RequestParts, now: int) -> Caller:
+    """Return who signed a request; raises NotAuthenticated, in the same words for an unknown key and a wrong one.
+
+    `now` is in seconds since 1970 UTC.
+    """
+    values = [value for name, value in parts.headers if name.lower() == b"authorization"]
+    claimed = parse_authorization(values[0].decode("latin-1") if len(values) == 1 else "")
+    if _LOCKOUT.is_locked(claimed.access):
+        raise NotAuthenticated("AK access failed to reach the limit; try again in 5 minutes")
+    statement = (
+        select_user(access_key.c.secret_encrypted)
+        .join(access_key, access_key.c.user_id == user_account.c.id)
+        .where(access_key.c.access == claimed.access, access_key.c.enabled)
+    )
+    row = (await connection.execute(statement)).one_or_none()
+    secret = _NOBODYS_SECRET if row is None else vault.open(row.secret_encrypted, _place(claimed.access))
+    try:
+        verify(parts, claimed, secret, now)
+    except NotAuthenticated:
+        _LOCKOUT.count(claimed.access)
+        raise
+    if row is None:  # nobody can know that secret, but the code must not rest on it
+        raise NotAuthenticated("verify aksk signature fail: the access key is unknown or the signature is not its")
+    _LOCKOUT.forget(claimed.access)
+    return caller_from(row, None)
+
+
+async def list_access_keys(connection: AsyncConnection, domain_id: str) -> list[AccessKeyInfo]:
+    """Return the access keys of a domain's users, oldest first."""
+    rows = await connection.execute(
+        select(
+            access_key.c.access,
+            user_account.c.name,
+            access_key.c.description,
+            access_key.c.enabled,
+            access_key.c.created_at,
+        )
+        .join_from(access_key, user_account)
+        .where(user_account.c.domain_id == domain_id)
+        .order_by(access_key.c.created_at, access_key.c.access)
+    )
+    return [AccessKeyInfo(*row) for row in rows]
+
+
+async def set_access_key_enabled(connection: AsyncConnection, access: str, *, enabled: bool) -> None:
+    """Accept a key again, or no longer; raises UnknownIdentity."""
+    done = await connection.execute(update(access_key).where(access_key.c.access == access).values(enabled=enabled))
+    if not done.rowcount:
+        raise UnknownIdentity(f"there is no access key {access}; `imagewarden admin key list` shows them")
+
+
+async def delete_access_key(connection: AsyncConnection, access: str) -> None:
+    """Forget a key; raises UnknownIdentity."""
+    done = await connection.execute(delete(access_key).where(access_key.c.access == access))
+    if not done.rowcount:
+        raise UnknownIdentity(f"there is no access key {access}; `imagewarden admin key list` shows them")

@@ -1,0 +1,135 @@
+"""Tokens: random, kept as a hash, expiring, revocable."""
+
+import hashlib
+import secrets
+
+import msgspec
+from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imagewarden.identity.caller import Caller
+from imagewarden.identity.errors import NotAuthenticated
+from imagewarden.identity.grants import caller_from, now_ms, select_user
+from imagewarden.identity.tables import token, user_account
+
+__all__ = [
+    "IssuedToken",
+    "TokenCaller",
+    "authenticate_token",
+    "describe_token",
+    "issue_token",
+    "list_tokens",
+    "prune_tokens",
+    "revoke_token",
+    "revoke_user_tokens",
+]
+
+_KEPT_MS = 7 * 86_400_000
+
+
+class IssuedToken(msgspec.Struct, frozen=True):
+    """A token at the one moment its text is known."""
+
+    text: str
+    """The token; 43 characters, 256 bits."""
+    issued_at: int
+    """ms."""
+    expires_at: int
+    """ms."""
+
+
+class TokenCaller(msgspec.Struct, frozen=True):
+    """A token that is good, and whose it is."""
+
+    caller: Caller
+    """The user, limited to the token's scope."""
+    methods: tuple[str, ...]
+    """How the user authenticated."""
+    issued_at: int
+    """ms."""
+    expires_at: int
+    """ms."""
+
+
+def _hash(text: str) -> bytes:
+    """Return what is stored of a token; 256 random bits need no salt."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+async def issue_token(
+    connection: AsyncConnection, user_id: str, project_id: str | None, lifetime: int, method: str = "password"
+) -> IssuedToken:
+    """Store and return a new token of a user, good for one project or, with None, for the domain.
+
+    `lifetime` is in seconds.
+    """
+    now = now_ms()
+    issued = IssuedToken(secrets.token_urlsafe(32), now, now + lifetime * 1000)
+    await connection.execute(
+        insert(token).values(
+            token_hash=_hash(issued.text),
+            user_id=user_id,
+            project_id=project_id,
+            methods=[method],
+            issued_at=issued.issued_at,
+            expires_at=issued.expires_at,
+        )
+    )
+    return issued
+
+
+async def describe_token(connection: AsyncConnection, text: str) -> TokenCaller:
+    """Return a good token's owner and life, in one statement; raises NotAuthenticated."""
+    statement = (
+        select_user(token.c.project_id, token.c.methods, token.c.issued_at, token.c.expires_at)
+        .join(token, token.c.user_id == user_account.c.id)
+        .where(token.c.token_hash == _hash(text), token.c.revoked_at.is_(None), token.c.expires_at > now_ms())
+    )
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise NotAuthenticated("the token is unknown, expired or revoked; get a new one at POST /v3/auth/tokens")
+    return TokenCaller(caller_from(row, row.project_id), tuple(row.methods), row.issued_at, row.expires_at)
+
+
+async def authenticate_token(connection: AsyncConnection, text: str) -> Caller:
+    """Return whose token this is; raises NotAuthenticated, in the same words for unknown, expired and revoked."""
+    return (await describe_token(connection, text)).caller
+
+
+async def revoke_token(connection: AsyncConnection, text: str) -> bool:
+    """Make a token worthless from now on; returns whether it was good until now."""
+    done = await connection.execute(
+        update(token).where(token.c.token_hash == _hash(text), token.c.revoked_at.is_(None)).values(revoked_at=now_ms())
+    )
+    return done.rowcount > 0
+
+
+async def revoke_user_tokens(connection: AsyncConnection, user_id: str) -> int:
+    """Make all tokens of a user worthless; returns how many were good until now."""
+    done = await connection.execute(
+        update(token)
+        .where(token.c.user_id == user_id, token.c.revoked_at.is_(None), token.c.expires_at > now_ms())
+        .values(revoked_at=now_ms())
+    )
+    return done.rowcount
+
+
+async def prune_tokens(connection: AsyncConnection) -> int:
+    """Forget tokens that expired or were revoked a week ago or earlier; returns how many."""
+    before = now_ms() - _KEPT_MS
+    done = await connection.execute(delete(token).where(or_(token.c.expires_at < before, token.c.revoked_at < before)))
+    return done.rowcount
+
+
+async def list_tokens(connection: AsyncConnection, user_id: str) -> list[dict[str, object]]:
+    """Return the good tokens of a user: when issued and when they expire; a token's text is not known any more."""
+    rows = await connection.execute(
+        select(token.c.token_hash, token.c.project_id, token.c.issued_at, token.c.expires_at)
+        .where(token.c.user_id == user_id, token.c.revoked_at.is_(None), token.c.expires_at > now_ms())
+        .order_by(token.c.issued_at)
+    )
+    return [
+        {"id": row.token_hash.hex()[:16], "project_id": row.project_id, "issued_at": row.issued_at,
+         "expires_at": row.expires_at}
+        for row in rows
+    ]  # fmt: skip

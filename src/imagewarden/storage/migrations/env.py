@@ -1,0 +1,12 @@
+"""Alembic's environment: gathers every room's tables; run by `imagewarden.storage.schema` alone."""
+
+from alembic import context
+
+from imagewarden.identity import tables as _identity  # noqa: F401 # registers its tables
+from imagewarden.inventory import tables as _inventory  # noqa: F401
+from imagewarden.storage.metadata import metadata
+from imagewarden.sync import tables as _sync  # noqa: F401
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()

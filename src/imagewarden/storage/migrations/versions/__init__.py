@@ -1,0 +1,1 @@
+"""Migrations, numbered, with the reason in the name."""
