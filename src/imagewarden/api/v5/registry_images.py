@@ -26,9 +26,10 @@ _ENCODER = msgspec.json.Encoder()
         tag="images", role=Role.VIEWER, parameters=IMAGE_LIST_PARAMETERS, response=ListRegistryImagesResponse
     ),
 )
-async def list_registry_images(project_id: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+async def list_registry_images(request: Request[Any, Any, Any]) -> Response[bytes]:
     """List the images of a project's registries: any mix of filters, the exact total, any page."""
     services: Services = request.app.state.services
+    project_id: str = request.path_params["project_id"]
     values = parse_query(request.scope["query_string"], IMAGE_LIST_PARAMETERS)
     granted = caller_of(request.scope).enterprise_projects(project_id)
     asked, order, offset, limit = image_list_request(values, granted)
