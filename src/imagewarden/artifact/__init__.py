@@ -1,0 +1,1 @@
+"""One image's bytes: manifests, and what they point to."""
