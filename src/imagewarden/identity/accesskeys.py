@@ -2,16 +2,16 @@
 
 import secrets
 import string
-import time
-from collections import OrderedDict
 
 import msgspec
+import structlog
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imagewarden.identity.caller import Caller
-from imagewarden.identity.errors import NotAuthenticated, UnknownIdentity
+from imagewarden.identity.errors import NotAuthenticated, Refusal, UnknownIdentity
 from imagewarden.identity.grants import caller_from, now_ms, select_user
+from imagewarden.identity.lockout import Lockout
 from imagewarden.identity.signature import RequestParts, parse_authorization, verify
 from imagewarden.identity.tables import access_key, user_account
 from imagewarden.identity.vault import Vault
@@ -28,9 +28,6 @@ __all__ = [
 
 _PUBLIC = string.ascii_uppercase + string.digits
 _SECRET = string.ascii_letters + string.digits
-_LOCK_AFTER = 5
-_LOCK_SECONDS = 300
-_LOCKS_KEPT = 10_000
 
 
 class AccessKey(msgspec.Struct, frozen=True):
@@ -57,32 +54,8 @@ class AccessKeyInfo(msgspec.Struct, frozen=True):
     """ms."""
 
 
-class _Lockout:
-    """Signatures that failed, by access key: after 5 within 5 minutes the key rests for 5 minutes (this process)."""
-
-    def __init__(self) -> None:
-        self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def is_locked(self, access: str) -> bool:
-        """Return whether the key rests."""
-        count, since = self._failed.get(access, (0, 0.0))
-        return count >= _LOCK_AFTER and time.monotonic() - since < _LOCK_SECONDS
-
-    def count(self, access: str) -> None:
-        """Count a failure."""
-        count, since = self._failed.pop(access, (0, 0.0))
-        if time.monotonic() - since >= _LOCK_SECONDS:
-            count = 0
-        self._failed[access] = (count + 1, time.monotonic())
-        if len(self._failed) > _LOCKS_KEPT:
-            self._failed.popitem(last=False)
-
-    def forget(self, access: str) -> None:
-        """Forget the failures of a key that was right."""
-        self._failed.pop(access, None)
-
-
-_LOCKOUT = _Lockout()
+_LOG = structlog.get_logger(__name__)
+_LOCKOUT = Lockout()
 _NOBODYS_SECRET = secrets.token_urlsafe(32)
 
 
@@ -117,23 +90,27 @@ async def authenticate_signature(connection: AsyncConnection, vault: Vault, part
     """
     values = [value for name, value in parts.headers if name.lower() == b"authorization"]
     claimed = parse_authorization(values[0].decode("latin-1") if len(values) == 1 else "")
-    if _LOCKOUT.is_locked(claimed.access):
-        raise NotAuthenticated("AK access failed to reach the limit; try again in 5 minutes")
+    access = claimed.access
+    if _LOCKOUT.is_locked(access):
+        raise NotAuthenticated("AK access failed to reach the limit; try again in 5 minutes", Refusal.LOCKED)
     statement = (
         select_user(access_key.c.secret_encrypted)
         .join(access_key, access_key.c.user_id == user_account.c.id)
-        .where(access_key.c.access == claimed.access, access_key.c.enabled)
+        .where(access_key.c.access == access, access_key.c.enabled, user_account.c.enabled)
     )
     row = (await connection.execute(statement)).one_or_none()
-    secret = _NOBODYS_SECRET if row is None else vault.open(row.secret_encrypted, _place(claimed.access))
+    # An unknown key takes the same steps as a known one, down to the opening of a sealed secret.
+    sealed = vault.seal(_NOBODYS_SECRET, _place(access)) if row is None else row.secret_encrypted
     try:
-        verify(parts, claimed, secret, now)
-    except NotAuthenticated:
-        _LOCKOUT.count(claimed.access)
+        verify(parts, claimed, vault.open(sealed, _place(access)), now)
+        if row is None:  # nobody can know that secret, but the code must not rest on it
+            raise NotAuthenticated("verify aksk signature fail", Refusal.SIGNATURE)  # noqa: TRY301
+    except NotAuthenticated as error:
+        if error.reason is Refusal.SIGNATURE:
+            _LOCKOUT.count(access)
+        _LOG.info("signature refused", access_key=access, known=row is not None, reason=error.reason.value)
         raise
-    if row is None:  # nobody can know that secret, but the code must not rest on it
-        raise NotAuthenticated("verify aksk signature fail: the access key is unknown or the signature is not its")
-    _LOCKOUT.forget(claimed.access)
+    _LOCKOUT.forget(access)
     return caller_from(row, None)
 
 

@@ -45,6 +45,11 @@ class Caller(msgspec.Struct, frozen=True):
         return next((role for role in Role if role in held), None)
 
     def enterprise_projects(self, project_id: str) -> frozenset[str] | None:
-        """Return the enterprise projects whose rows the caller sees in a project, None for all of them."""
+        """Return the enterprise projects whose rows the caller sees in a project, None for all of them.
+
+        Empty where the caller has nothing to do.
+        """
+        if self.scope_project_id not in (None, project_id):
+            return frozenset()
         ids = frozenset(grant.enterprise_project_id for grant in self.grants if grant.project_id == project_id)
         return None if EVERY_ENTERPRISE_PROJECT in ids else ids

@@ -4,15 +4,14 @@ import re
 import uuid
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imagewarden.identity.caller import EVERY_ENTERPRISE_PROJECT
 from imagewarden.identity.errors import AlreadyExists, InvalidIdentity, UnknownIdentity
 from imagewarden.identity.grants import now_ms
-from imagewarden.identity.passwords import hash_password
+from imagewarden.identity.passwords import check_rules, hash_password
 from imagewarden.identity.roles import Role
 from imagewarden.identity.tables import domain, enterprise_project, project, role_assignment, user_account
 from imagewarden.identity.tokens import revoke_user_tokens
@@ -30,13 +29,16 @@ __all__ = [
     "grant_role",
     "list_projects",
     "list_users",
+    "revoke_role",
     "set_password",
+    "set_project_enabled",
     "set_user_enabled",
 ]
 
 DEFAULT_ENTERPRISE_PROJECT = "0"
 """Every domain has it."""
 
+_GRANT_KEY = ["user_id", "project_id", "enterprise_project_id"]
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
 
@@ -80,13 +82,12 @@ def _checked(name: str, what: str) -> str:
 
 
 async def create_domain(connection: AsyncConnection, name: str) -> str:
-    """Create a domain with its default enterprise project; returns its id. Raises AlreadyExists."""
+    """Create a domain with its default enterprise project; returns its id. Raises AlreadyExists, InvalidIdentity."""
     made = uuid.uuid4().hex
-    statement = insert(domain).values(id=made, name=_checked(name, "domain name"), created_at=now_ms())
-    try:
-        await connection.execute(statement)
-    except IntegrityError:
-        raise AlreadyExists(f"a domain {name} exists already") from None
+    statement = upsert(domain).values(id=made, name=_checked(name, "domain name"), created_at=now_ms())
+    done = await connection.execute(statement.on_conflict_do_nothing(index_elements=["name"]))
+    if not done.rowcount:
+        raise AlreadyExists(f"a domain {name} exists already")
     await create_enterprise_project(connection, made, DEFAULT_ENTERPRISE_PROJECT, "default")
     return made
 
@@ -94,18 +95,27 @@ async def create_domain(connection: AsyncConnection, name: str) -> str:
 async def create_enterprise_project(connection: AsyncConnection, domain_id: str, number: str, name: str) -> None:
     """Create an enterprise project with an id of 1 to 64 characters, if there is none of that id."""
     _checked(number, "enterprise project id")
+    if number == EVERY_ENTERPRISE_PROJECT:
+        raise InvalidIdentity(f"the enterprise project id {number} stands for all of them; take another one")
     statement = upsert(enterprise_project).values(domain_id=domain_id, id=number, name=_checked(name, "name"))
-    await connection.execute(statement.on_conflict_do_nothing())
+    await connection.execute(statement.on_conflict_do_nothing(index_elements=["domain_id", "id"]))
 
 
 async def create_project(connection: AsyncConnection, domain_id: str, name: str, description: str = "") -> Project:
-    """Create a project; raises AlreadyExists."""
+    """Create a project; raises AlreadyExists, InvalidIdentity."""
     made = Project(uuid.uuid4().hex, domain_id, _checked(name, "project name"), description, enabled=True)
-    try:
-        await connection.execute(insert(project).values(**msgspec.structs.asdict(made), created_at=now_ms()))
-    except IntegrityError:
-        raise AlreadyExists(f"a project {name} exists already in this domain") from None
+    statement = upsert(project).values(**msgspec.structs.asdict(made), created_at=now_ms())
+    done = await connection.execute(statement.on_conflict_do_nothing(index_elements=["domain_id", "name"]))
+    if not done.rowcount:
+        raise AlreadyExists(f"a project {name} exists already in this domain")
     return made
+
+
+async def set_project_enabled(connection: AsyncConnection, project_id: str, *, enabled: bool) -> None:
+    """Let a project be used, or by nobody any more; raises UnknownIdentity."""
+    done = await connection.execute(update(project).where(project.c.id == project_id).values(enabled=enabled))
+    if not done.rowcount:
+        raise UnknownIdentity(f"there is no project {project_id}; `imagewarden admin project list` shows them")
 
 
 async def list_projects(connection: AsyncConnection, domain_id: str | None = None) -> list[Project]:
@@ -134,19 +144,19 @@ async def find_project(connection: AsyncConnection, asked: str | None = None) ->
 
 async def create_user(connection: AsyncConnection, domain_id: str, name: str, password: str) -> str:
     """Create a user without roles; returns its id. Raises AlreadyExists, InvalidIdentity."""
+    check_rules(password)
     made, now = uuid.uuid4().hex, now_ms()
     row = {
         "id": made,
         "domain_id": domain_id,
         "name": _checked(name, "user name"),
-        "password_hash": hash_password(password),
+        "password_hash": await hash_password(password),
         "created_at": now,
         "password_changed_at": now,
     }
-    try:
-        await connection.execute(insert(user_account).values(row))
-    except IntegrityError:
-        raise AlreadyExists(f"a user {name} exists already in this domain") from None
+    statement = upsert(user_account).values(row).on_conflict_do_nothing(index_elements=["domain_id", "name"])
+    if not (await connection.execute(statement)).rowcount:
+        raise AlreadyExists(f"a user {name} exists already in this domain")
     return made
 
 
@@ -157,12 +167,39 @@ async def grant_role(
     role: Role,
     enterprise_project_id: str = EVERY_ENTERPRISE_PROJECT,
 ) -> None:
-    """Give a user a role in a project (in one enterprise project, by default in all), in place of an earlier one."""
-    statement = upsert(role_assignment).values(
-        user_id=user_id, project_id=project_id, enterprise_project_id=enterprise_project_id, role=role.value
+    """Give a user a role in a project (in one enterprise project, by default in all), in place of an earlier one.
+
+    Raises UnknownIdentity unless user, project and enterprise project exist in one domain.
+    """
+    source = (
+        select(user_account.c.id, project.c.id, literal(enterprise_project_id), literal(role.value))
+        .join_from(user_account, project, project.c.domain_id == user_account.c.domain_id)
+        .where(user_account.c.id == user_id, project.c.id == project_id)
     )
-    key = ["user_id", "project_id", "enterprise_project_id"]
-    await connection.execute(statement.on_conflict_do_update(index_elements=key, set_={"role": role.value}))
+    if enterprise_project_id != EVERY_ENTERPRISE_PROJECT:
+        same = (enterprise_project.c.domain_id == project.c.domain_id) & (
+            enterprise_project.c.id == enterprise_project_id
+        )
+        source = source.where(select(enterprise_project.c.id).where(same).exists())
+    statement = upsert(role_assignment).from_select([*_GRANT_KEY, "role"], source)
+    done = await connection.execute(
+        statement.on_conflict_do_update(index_elements=_GRANT_KEY, set_={"role": role.value})
+    )
+    if not done.rowcount:
+        raise UnknownIdentity("there is no such user, project and enterprise project in one domain")
+
+
+async def revoke_role(
+    connection: AsyncConnection,
+    user_id: str,
+    project_id: str,
+    enterprise_project_id: str = EVERY_ENTERPRISE_PROJECT,
+) -> None:
+    """Take a role away; raises UnknownIdentity when the user does not have it."""
+    key = (user_id, project_id, enterprise_project_id)
+    held = tuple_(*(role_assignment.c[name] for name in _GRANT_KEY)) == key
+    if not (await connection.execute(delete(role_assignment).where(held))).rowcount:
+        raise UnknownIdentity("the user has no such role")
 
 
 async def find_user(connection: AsyncConnection, domain_id: str, name: str) -> User:
@@ -192,14 +229,21 @@ async def list_users(connection: AsyncConnection, domain_id: str) -> list[User]:
 
 
 async def set_password(connection: AsyncConnection, user_id: str, password: str) -> None:
-    """Change a user's password and revoke its tokens; raises InvalidIdentity."""
-    values = {"password_hash": hash_password(password), "password_changed_at": now_ms()}
-    await connection.execute(update(user_account).where(user_account.c.id == user_id).values(values))
+    """Change a user's password and revoke its tokens; raises InvalidIdentity, UnknownIdentity."""
+    check_rules(password)
+    await _change_user(connection, user_id, password_hash=await hash_password(password), password_changed_at=now_ms())
     await revoke_user_tokens(connection, user_id)
 
 
 async def set_user_enabled(connection: AsyncConnection, user_id: str, *, enabled: bool) -> None:
-    """Let a user authenticate, or no longer: its tokens are revoked and its keys refused."""
-    await connection.execute(update(user_account).where(user_account.c.id == user_id).values(enabled=enabled))
+    """Let a user authenticate, or no longer: its tokens are revoked and its keys refused; raises UnknownIdentity."""
+    await _change_user(connection, user_id, enabled=enabled)
     if not enabled:
         await revoke_user_tokens(connection, user_id)
+
+
+async def _change_user(connection: AsyncConnection, user_id: str, **values: object) -> None:
+    """Update one user; raises UnknownIdentity."""
+    done = await connection.execute(update(user_account).where(user_account.c.id == user_id).values(values))
+    if not done.rowcount:
+        raise UnknownIdentity(f"there is no user {user_id}; `imagewarden admin user list` shows them")

@@ -39,19 +39,19 @@ def _grants() -> ColumnElement[Any]:
 
 
 def select_user(*columns: ColumnElement[Any]) -> Select[Any]:
-    """Return a SELECT of an enabled user's id, name, domain and grants, then `columns`; join and filter it further."""
-    return (
-        select(
-            user_account.c.id.label("user_id"),
-            user_account.c.name.label("user_name"),
-            domain.c.id.label("domain_id"),
-            domain.c.name.label("domain_name"),
-            _grants().label("grants"),
-            *columns,
-        )
-        .join_from(user_account, domain, user_account.c.domain_id == domain.c.id)
-        .where(user_account.c.enabled)
-    )
+    """Return a SELECT of a user's id, name, domain, grants and whether it is enabled, then `columns`.
+
+    Join and filter it further; whether the user is enabled is the caller's to check.
+    """
+    return select(
+        user_account.c.id.label("user_id"),
+        user_account.c.name.label("user_name"),
+        domain.c.id.label("domain_id"),
+        domain.c.name.label("domain_name"),
+        _grants().label("grants"),
+        user_account.c.enabled.label("user_enabled"),
+        *columns,
+    ).join_from(user_account, domain, user_account.c.domain_id == domain.c.id)
 
 
 def caller_from(row: Row[Any], scope_project_id: str | None) -> Caller:

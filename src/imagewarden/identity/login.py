@@ -1,16 +1,21 @@
 """Password login: who it is and what the token is to be good for."""
 
+from typing import Any
+
 import msgspec
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+import structlog
+from sqlalchemy import Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagewarden.identity.caller import Caller
-from imagewarden.identity.errors import NotAuthenticated
+from imagewarden.identity.errors import NotAuthenticated, Refusal
 from imagewarden.identity.grants import caller_from, select_user
-from imagewarden.identity.passwords import verify_password
+from imagewarden.identity.passwords import hash_password, is_outdated, verify_password
 from imagewarden.identity.tables import domain, project, user_account
 
 __all__ = ["LoginProject", "authenticate_password", "describe_project", "find_scope"]
+
+_LOG = structlog.get_logger(__name__)
 
 
 class LoginProject(msgspec.Struct, frozen=True):
@@ -26,43 +31,55 @@ class LoginProject(msgspec.Struct, frozen=True):
     """Its domain's name."""
 
 
-async def authenticate_password(connection: AsyncConnection, domain_key: str, user: str, password: str) -> Caller:
-    """Return the user of a domain (by name or id) whose name and password these are; raises NotAuthenticated.
+async def authenticate_password(
+    engine: AsyncEngine, user: str, password: str, *, domain_id: str | None, domain_name: str | None
+) -> Caller:
+    """Return the user of a domain (by id, else by name) whose name and password these are.
 
-    An unknown user takes as long as a wrong password, and gets the same answer.
+    Raises NotAuthenticated, TooManyLogins. An unknown or disabled user takes as long as a wrong password, and gets
+    the same answer. A hash of older parameters is made anew. No connection is held while a password is hashed, so
+    that logins that wait do not keep everybody else from the database.
     """
+    in_domain = domain.c.name == domain_name if domain_id is None else domain.c.id == domain_id
     statement = select_user(user_account.c.password_hash).where(
-        user_account.c.name == user, (domain.c.name == domain_key) | (domain.c.id == domain_key)
+        user_account.c.name == user, in_domain, user_account.c.enabled
     )
-    row = (await connection.execute(statement)).one_or_none()
+    async with engine.connect() as connection:
+        row = (await connection.execute(statement)).one_or_none()
     if not await verify_password(row.password_hash if row else None, password) or row is None:
-        raise NotAuthenticated("the user name, the domain or the password is wrong")
+        _LOG.info("login refused", user_id=row and row.user_id)
+        raise NotAuthenticated("the user name, the domain or the password is wrong", Refusal.PASSWORD)
+    if is_outdated(row.password_hash):
+        unchanged = (user_account.c.id == row.user_id) & (user_account.c.password_hash == row.password_hash)
+        anew = {"password_hash": await hash_password(password)}
+        async with engine.begin() as connection:
+            await connection.execute(update(user_account).where(unchanged).values(anew))
     return caller_from(row, None)
+
+
+def _projects() -> Select[Any]:
+    """Return a SELECT of what LoginProject holds."""
+    return select(project.c.id, project.c.name, domain.c.id, domain.c.name).join_from(project, domain)
 
 
 async def describe_project(connection: AsyncConnection, project_id: str) -> LoginProject:
     """Return a project by id; raises NotAuthenticated for one that is gone."""
-    statement = select(project.c.id, project.c.name, domain.c.id, domain.c.name).join_from(project, domain)
-    row = (await connection.execute(statement.where(project.c.id == project_id))).one_or_none()
+    row = (await connection.execute(_projects().where(project.c.id == project_id))).one_or_none()
     if row is None:
-        raise NotAuthenticated("the project of the token is gone")
+        raise NotAuthenticated("the project of the token is gone", Refusal.SCOPE)
     return LoginProject(*row)
 
 
 async def find_scope(
     connection: AsyncConnection, caller: Caller, project_id: str | None, project_name: str | None
 ) -> LoginProject:
-    """Return an enabled project by id or name in which the caller has a role; raises NotAuthenticated.
+    """Return an enabled project of the caller's domain, by id, else by name, in which the caller has a role.
 
-    The same words for a project that does not exist and one that is not the caller's.
+    Raises NotAuthenticated, in the same words for a project that does not exist and one that is not the caller's.
     """
-    held = {grant.project_id for grant in caller.grants}
-    statement = select(project.c.id, project.c.name, domain.c.id, domain.c.name).join_from(project, domain)
-    if project_id is not None:
-        statement = statement.where(project.c.id == project_id)
-    else:
-        statement = statement.where(project.c.name == project_name, project.c.domain_id == caller.domain_id)
-    for row in await connection.execute(statement):
-        if row[0] in held:
-            return LoginProject(*row)
-    raise NotAuthenticated("the user has no role in the project of the scope")
+    named = project.c.name == project_name if project_id is None else project.c.id == project_id
+    statement = _projects().where(named, project.c.domain_id == caller.domain_id)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None or caller.role_in(row[0]) is None:
+        raise NotAuthenticated("the user has no role in the project of the scope", Refusal.SCOPE)
+    return LoginProject(*row)

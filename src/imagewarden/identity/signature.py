@@ -92,7 +92,7 @@ def _canonical_path(raw: bytes) -> str:
 
 
 def _canonical_query(raw: bytes) -> str:
-    """Return the pairs sorted by decoded name, then value; a plus is a space, a name without a value has an empty one."""
+    """Return the pairs sorted by decoded name, then value; a plus is a space, a lone name has an empty value."""
     pairs = []
     for pair in raw.replace(b"+", b"%20").split(b"&"):
         if pair:

@@ -2,28 +2,33 @@
 
 import hashlib
 import secrets
+from typing import Any
 
 import msgspec
-from sqlalchemy import delete, insert, or_, select, update
+import structlog
+from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imagewarden.identity.caller import Caller
-from imagewarden.identity.errors import NotAuthenticated
+from imagewarden.identity.errors import NotAuthenticated, Refusal, UnknownIdentity
 from imagewarden.identity.grants import caller_from, now_ms, select_user
 from imagewarden.identity.tables import token, user_account
 
 __all__ = [
     "IssuedToken",
     "TokenCaller",
+    "TokenInfo",
     "authenticate_token",
     "describe_token",
     "issue_token",
     "list_tokens",
     "prune_tokens",
+    "revoke_listed_token",
     "revoke_token",
     "revoke_user_tokens",
 ]
 
+_LOG = structlog.get_logger(__name__)
 _KEPT_MS = 7 * 86_400_000
 
 
@@ -43,6 +48,21 @@ class TokenCaller(msgspec.Struct, frozen=True):
 
     caller: Caller
     """The user, limited to the token's scope."""
+    methods: tuple[str, ...]
+    """How the user authenticated."""
+    issued_at: int
+    """ms."""
+    expires_at: int
+    """ms."""
+
+
+class TokenInfo(msgspec.Struct, frozen=True):
+    """What is told of a good token; its text is not known any more."""
+
+    id: str
+    """16 hex digits: the start of its hash."""
+    project_id: str | None
+    """The project it is good for; None for the domain."""
     methods: tuple[str, ...]
     """How the user authenticated."""
     issued_at: int
@@ -79,16 +99,32 @@ async def issue_token(
 
 
 async def describe_token(connection: AsyncConnection, text: str) -> TokenCaller:
-    """Return a good token's owner and life, in one statement; raises NotAuthenticated."""
+    """Return a good token's owner and life, in one statement; raises NotAuthenticated, always in the same words."""
     statement = (
-        select_user(token.c.project_id, token.c.methods, token.c.issued_at, token.c.expires_at)
+        select_user(token.c.project_id, token.c.methods, token.c.issued_at, token.c.expires_at, token.c.revoked_at)
         .join(token, token.c.user_id == user_account.c.id)
-        .where(token.c.token_hash == _hash(text), token.c.revoked_at.is_(None), token.c.expires_at > now_ms())
+        .where(token.c.token_hash == _hash(text))
     )
     row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        raise NotAuthenticated("the token is unknown, expired or revoked; get a new one at POST /v3/auth/tokens")
+    refusal = _refusal(row)
+    if row is None or refusal is not None:
+        _LOG.info("token refused", reason=refusal and refusal.value, user_id=row and row.user_id)
+        raise NotAuthenticated(
+            "the token is unknown, expired or revoked; get a new one at POST /v3/auth/tokens",
+            refusal or Refusal.UNKNOWN,
+        )
     return TokenCaller(caller_from(row, row.project_id), tuple(row.methods), row.issued_at, row.expires_at)
+
+
+def _refusal(row: Row[Any] | None) -> Refusal | None:
+    """Return why a stored token is not good, None if it is."""
+    if row is None:
+        return Refusal.UNKNOWN
+    if row.revoked_at is not None:
+        return Refusal.REVOKED
+    if row.expires_at <= now_ms():
+        return Refusal.EXPIRED
+    return None if row.user_enabled else Refusal.DISABLED
 
 
 async def authenticate_token(connection: AsyncConnection, text: str) -> Caller:
@@ -121,15 +157,27 @@ async def prune_tokens(connection: AsyncConnection) -> int:
     return done.rowcount
 
 
-async def list_tokens(connection: AsyncConnection, user_id: str) -> list[dict[str, object]]:
-    """Return the good tokens of a user: when issued and when they expire; a token's text is not known any more."""
+def _listed_id() -> ColumnElement[str]:
+    """Return the id that a token is listed by."""
+    return func.left(func.encode(token.c.token_hash, "hex"), 16)
+
+
+async def list_tokens(connection: AsyncConnection, user_id: str) -> list[TokenInfo]:
+    """Return the good tokens of a user, oldest first."""
     rows = await connection.execute(
-        select(token.c.token_hash, token.c.project_id, token.c.issued_at, token.c.expires_at)
+        select(_listed_id(), token.c.project_id, token.c.methods, token.c.issued_at, token.c.expires_at)
         .where(token.c.user_id == user_id, token.c.revoked_at.is_(None), token.c.expires_at > now_ms())
-        .order_by(token.c.issued_at)
+        .order_by(token.c.issued_at, token.c.token_hash)
     )
-    return [
-        {"id": row.token_hash.hex()[:16], "project_id": row.project_id, "issued_at": row.issued_at,
-         "expires_at": row.expires_at}
-        for row in rows
-    ]  # fmt: skip
+    return [TokenInfo(each, project, tuple(methods), issued, until) for each, project, methods, issued, until in rows]
+
+
+async def revoke_listed_token(connection: AsyncConnection, user_id: str, listed_id: str) -> None:
+    """Make a token of a user worthless, by the id it is listed by; raises UnknownIdentity."""
+    done = await connection.execute(
+        update(token)
+        .where(token.c.user_id == user_id, _listed_id() == listed_id, token.c.revoked_at.is_(None))
+        .values(revoked_at=now_ms())
+    )
+    if not done.rowcount:
+        raise UnknownIdentity(f"the user has no token {listed_id}; `imagewarden admin token list` shows them")

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import os
 import secrets
@@ -56,7 +57,7 @@ class Vault:
             raise VaultError(f"the secret of {place} is damaged; store it again") from None
 
 
-def _decode(text: str, where: str) -> bytes:
+def _decode(text: bytes, where: str) -> bytes:
     """Return a key from its text."""
     try:
         return base64.b64decode(text.strip(), validate=True)
@@ -67,30 +68,46 @@ def _decode(text: str, where: str) -> bytes:
 def _read_file(path: Path) -> bytes:
     """Return the key of a file that only its owner can read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise VaultError(f"the key file {path} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor) as file:
-        status = os.fstat(file.fileno())
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise VaultError(f"the key file {path} is not a regular file")
         if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
-            raise VaultError(f"the key file {path} must belong to you and to nobody else; run chmod 600 {path}")
+            raise VaultError(
+                f"the key file {path} must belong to the user who runs this and be closed to everybody else; "
+                f"check its owner and run chmod 600 {path}"
+            )
         return _decode(file.read(1024), f"the key file {path}")
 
 
 def _create_file(path: Path) -> None:
-    """Write a new key, whole or not at all; another process that was quicker wins."""
+    """Write a new key, whole or not at all; another process that was quicker wins. Raises VaultError."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
     try:
-        path.hardlink_to(partial)
-    except FileExistsError:
-        return
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(partial)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise VaultError(f"the key file {path} cannot be written: {error.strerror}") from None
     finally:
-        partial.unlink()
+        partial.unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a new file's name as durable as what will be sealed with it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_vault(data_dir: Path, secret_key: str | None, *, create: bool = False) -> Vault:
@@ -99,7 +116,7 @@ def open_vault(data_dir: Path, secret_key: str | None, *, create: bool = False) 
     `create` makes the file when it is missing, as `imagewarden init` does; raises VaultError otherwise.
     """
     if secret_key:
-        return Vault(_decode(secret_key, "IMAGEWARDEN_SECRET_KEY"))
+        return Vault(_decode(secret_key.encode(), "IMAGEWARDEN_SECRET_KEY"))
     path = data_dir.expanduser().absolute() / KEY_FILE
     if create and not path.exists():
         _create_file(path)

@@ -6,11 +6,21 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from imagewarden.api.errors import InvalidParameter
+__all__ = [
+    "Auth",
+    "CatalogEntry",
+    "Endpoint",
+    "InDomain",
+    "Named",
+    "NamedDomain",
+    "ScopeProject",
+    "TokenAnswer",
+    "TokenBody",
+    "TokenRequest",
+    "shown_time",
+]
 
-__all__ = ["Named", "TokenAnswer", "TokenBody", "TokenRequest", "domain_of", "shown_time"]
-
-Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[^\\x00]*$")]
 Password = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
@@ -56,7 +66,9 @@ class ScopeProject(msgspec.Struct, frozen=True):
     id: Name | None = None
     """Its id."""
     name: Name | None = None
-    """Its name, in the user's domain."""
+    """Its name."""
+    domain: NamedDomain | None = None
+    """Its domain; the user's without it."""
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -160,14 +172,6 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
     token: TokenBody
     """The token."""
-
-
-def domain_of(user: PasswordUser) -> str:
-    """Return the name or id of the user's domain; raises InvalidParameter when neither is given."""
-    found = user.domain.name or user.domain.id
-    if not found:
-        raise InvalidParameter("auth.identity.password.user.domain", "{}", "a domain's name or id")
-    return found
 
 
 def shown_time(milliseconds: int) -> str:

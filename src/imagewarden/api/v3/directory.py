@@ -1,11 +1,12 @@
 """Projects and domains of the caller: how clients find what they were not told."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, Response, get
 
 from imagewarden.api.authentication import caller_of
+from imagewarden.api.gate import request_id_of
 from imagewarden.api.operation import operation
 from imagewarden.api.parameters import Parameter, Text, parse_query
 from imagewarden.api.services import Services
@@ -13,6 +14,7 @@ from imagewarden.identity import directory
 
 __all__ = ["list_domains", "list_projects"]
 
+_T = TypeVar("_T")
 _NAME = Parameter("name", Text(1, 64), "projects of this name only")
 
 
@@ -81,14 +83,19 @@ class DomainList(msgspec.Struct, frozen=True):
     """Address of the list."""
 
 
+def _answer(request: Request[Any, Any, Any], content: _T) -> Response[_T]:
+    """Return an answer with the header that the official clients quote when they cannot use the list."""
+    return Response(content, headers={"X-IAM-Trace-Id": request_id_of(request.scope)})
+
+
 @get("/v3/projects", name="ListProjects", opt=operation(tag="identity", parameters=(_NAME,), response=ProjectList))
-async def list_projects(request: Request[Any, Any, Any]) -> ProjectList:
+async def list_projects(request: Request[Any, Any, Any]) -> Response[ProjectList]:
     """List the projects in which the caller has a role."""
     services: Services = request.app.state.services
     caller = caller_of(request.scope)
     name = parse_query(request.scope["query_string"], (_NAME,))["name"]
     async with services.reader.connect() as connection:
-        known = await directory.list_projects(connection)
+        known = await directory.list_projects(connection, caller.domain_id)
     base = f"{str(request.base_url).rstrip('/')}/v3/projects"
     entries = [
         ProjectEntry(
@@ -98,15 +105,15 @@ async def list_projects(request: Request[Any, Any, Any]) -> ProjectList:
         for each in known
         if caller.role_in(each.id) is not None and name in (None, each.name)
     ]  # fmt: skip
-    return ProjectList(entries, Links(base))
+    return _answer(request, ProjectList(entries, Links(base)))
 
 
 @get("/v3/auth/domains", name="ListAuthDomains", opt=operation(tag="identity", response=DomainList))
-async def list_domains(request: Request[Any, Any, Any]) -> DomainList:
+async def list_domains(request: Request[Any, Any, Any]) -> Response[DomainList]:
     """List the caller's domain."""
     caller = caller_of(request.scope)
     base = f"{str(request.base_url).rstrip('/')}/v3"
     entry = DomainEntry(
         caller.domain_id, caller.domain_name, "", enabled=True, links=Links(f"{base}/domains/{caller.domain_id}")
     )
-    return DomainList([entry], Links(f"{base}/auth/domains"))
+    return _answer(request, DomainList([entry], Links(f"{base}/auth/domains")))

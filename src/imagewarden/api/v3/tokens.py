@@ -7,7 +7,7 @@ from litestar import MediaType, Request, Response, delete, get, post
 from msgspec import UNSET
 
 from imagewarden.api.authentication import caller_of
-from imagewarden.api.errors import InvalidBody, InvalidParameter, NoSuchApi, Unauthenticated
+from imagewarden.api.errors import InvalidParameter, NoSuchApi
 from imagewarden.api.gate import body_of
 from imagewarden.api.operation import operation
 from imagewarden.api.parameters import Flag, Parameter, parse_query
@@ -20,29 +20,18 @@ from imagewarden.api.v3.bodies import (
     TokenAnswer,
     TokenBody,
     TokenRequest,
-    domain_of,
     shown_time,
 )
+from imagewarden.api.v3.login import log_in, parse_login
 from imagewarden.identity import tokens
 from imagewarden.identity.errors import NotAuthenticated
-from imagewarden.identity.login import LoginProject, authenticate_password, describe_project, find_scope
+from imagewarden.identity.login import LoginProject, describe_project
 from imagewarden.identity.tokens import TokenCaller
 
 __all__ = ["create_token", "revoke_token", "validate_token"]
 
 _NO_CATALOG = Parameter("nocatalog", Flag(), "leave the catalogue of services empty", default=False)
 _SUBJECT = "X-Subject-Token"
-_DECODER = msgspec.json.Decoder(TokenRequest)
-
-
-def _parsed(raw: bytes) -> TokenRequest:
-    """Return the login in a body; raises InvalidBody or InvalidParameter naming the field, never its value."""
-    try:
-        return _DECODER.decode(raw)
-    except msgspec.ValidationError as error:
-        raise InvalidBody(f"the login is not usable: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidBody("the body is not JSON in UTF-8") from None
 
 
 def _catalog(request: Request[Any, Any, Any], services: Services, project: LoginProject | None) -> list[CatalogEntry]:
@@ -90,22 +79,11 @@ async def create_token(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Log in with a password; the token is in the header X-Subject-Token."""
     services: Services = request.app.state.services
     values = parse_query(request.scope["query_string"], (_NO_CATALOG,))
-    asked = _parsed(body_of(request.scope)).auth
-    if asked.identity.methods != ["password"]:
-        raise InvalidParameter("auth.identity.methods", asked.identity.methods, '["password"]')
-    user, scope = asked.identity.password.user, asked.scope
-    try:
-        async with services.reader.connect() as connection:
-            caller = await authenticate_password(connection, domain_of(user), user.name, user.password)
-        async with services.engine.begin() as connection:
-            project = None
-            if scope is not None and scope.project is not None:
-                project = await find_scope(connection, caller, scope.project.id, scope.project.name)
-            issued = await tokens.issue_token(
-                connection, caller.user_id, project.id if project else None, services.settings.token_lifetime
-            )
-    except NotAuthenticated as error:
-        raise Unauthenticated(str(error)) from None
+    caller, project = await log_in(services.engine, parse_login(body_of(request.scope)))
+    async with services.engine.begin() as connection:
+        issued = await tokens.issue_token(
+            connection, caller.user_id, project.id if project else None, services.settings.token_lifetime
+        )
     found = TokenCaller(caller, ("password",), issued.issued_at, issued.expires_at)
     answer = _answer(found, project, [] if values["nocatalog"] else _catalog(request, services, project))
     return Response(
