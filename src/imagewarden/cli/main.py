@@ -1,0 +1,59 @@
+"""The `imagewarden` command: its groups, and the one place where errors become sentences."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from imagewarden import __version__
+from imagewarden.cli import admin, init, serve, worker
+from imagewarden.cli.errors import reported
+from imagewarden.cli.output import markup_mode, say
+
+__all__ = ["app", "run"]
+
+
+class _Commands(TyperGroup):
+    """The commands, in the order they are first needed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors become a sentence and an exit code."""
+        with reported():
+            return super().invoke(ctx)
+
+
+def _version(asked: bool) -> None:  # typer's callback signature
+    """Answer --version."""
+    if asked:
+        say(f"imagewarden {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=markup_mode(),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # answered by its callback
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Which of our container images are risky, and why: every registry, every image."""
+
+
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
+app.add_typer(admin.app, name="admin")
+
+
+def run() -> None:
+    """Run the command line and leave the process with its exit code."""
+    app(prog_name="imagewarden")

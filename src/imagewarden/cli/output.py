@@ -1,0 +1,132 @@
+"""The one way that commands print: tables on a terminal, tab-separated lines in a pipe, JSON when asked."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "Column",
+    "console",
+    "human_size",
+    "human_time",
+    "is_terminal",
+    "markup_mode",
+    "note",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "say",
+]
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    title: str
+    """Its heading."""
+    right: bool = False
+    """Whether its values stand to the right, as numbers do."""
+
+
+def is_terminal() -> bool:
+    """Return whether a person looks at standard output."""
+    return sys.stdout.isatty()
+
+
+def markup_mode() -> Literal["rich"] | None:
+    """Return how help is laid out: in boxes on a terminal, as plain text in a pipe."""
+    return "rich" if is_terminal() else None
+
+
+def console() -> "Console":
+    """Return rich's console of standard output; it honours NO_COLOR and the terminal's width."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    sys.stdout.write(f"{text}\n")
+
+
+def note(text: str) -> None:
+    """Print a line for a person: beside the output, so that a pipe holds nothing but results."""
+    sys.stderr.write(f"{text}\n")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, indented for a person, on one line in a pipe."""
+    say(json.dumps(value, indent=2 if is_terminal() else None, ensure_ascii=False))
+
+
+def _plain(cell: str) -> str:
+    """Return a cell that cannot break the line it is in, nor send the terminal a control sequence."""
+    return "".join(sign if sign.isprintable() else " " for sign in cell)
+
+
+def print_table(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    *,
+    footer: str = "",
+    styles: Iterable[Sequence[str]] | None = None,
+) -> None:
+    """Print rows under headings; `styles` names rich's style of each cell, for a terminal. Cells are plain text."""
+    cells = [[_plain(cell) for cell in row] for row in rows]
+    if not is_terminal():
+        say("\t".join(column.title for column in columns))
+        for row in cells:
+            say("\t".join(row))
+        if footer:
+            note(footer)
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=footer or None, caption_justify="left")
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    painted = [list(row) for row in styles] if styles is not None else [[""] * len(columns) for _ in cells]
+    for row, paint in zip(cells, painted, strict=True):
+        table.add_row(*(Text(cell, style) for cell, style in zip(row, paint, strict=True)))
+    console().print(table)
+
+
+def print_facts(facts: dict[str, str]) -> None:
+    """Print names and values, one a line, values in one column."""
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        say(f"{name:<{width}}  {_plain(value)}")
+
+
+def human_size(count: int) -> str:
+    """Return bytes as a person reads them: 999 B, 12.3 MB (decimal units, as registries show)."""
+    if count < 1000:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):
+        size /= 1000
+        if size < 999.95 or unit == "EB":
+            return f"{size:.1f} {unit}"
+    raise AssertionError("unreachable")
+
+
+def human_time(milliseconds: int | None) -> str:
+    """Return a time (ms since 1970 UTC): local on a terminal, ISO 8601 in UTC in a pipe, empty for None."""
+    if milliseconds is None:
+        return ""
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+        if is_terminal():
+            return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:  # a registry's word; the calendar ends before int64 does
+        return f"{milliseconds} ms"
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,87 @@
+"""A worker: takes jobs from the queue until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+import time
+
+import structlog
+from procrastinate import App
+from procrastinate.exceptions import ConnectorException
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from imagewarden.identity.vault import Vault
+from imagewarden.jobs.app import job_app
+from imagewarden.storage.database import Database
+
+__all__ = ["run_worker"]
+
+_LOG = structlog.get_logger(__name__)
+_LONGEST_WAIT = 30.0
+_POLL_SECONDS = 5.0
+
+
+async def run_worker(
+    database: Database, engine: AsyncEngine, vault: Vault, *, concurrency: int, grace: float = 5.0
+) -> None:
+    """Run jobs, `concurrency` at once, until SIGTERM or SIGINT; for the main thread.
+
+    On the signal running jobs get `grace` seconds to end, then are cancelled and put back into the queue. A database
+    that goes away is waited for, without end.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        wait = 0.5
+        while not stop.is_set():
+            started = time.monotonic()
+            reason = await _work(job_app(database, engine, vault), stop, concurrency, grace)
+            if stop.is_set():
+                break
+            if time.monotonic() - started > _LONGEST_WAIT:
+                wait = 0.5
+            _LOG.warning("the queue is away; trying again", reason=reason, seconds=wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _work(app: App, stop: asyncio.Event, concurrency: int, grace: float) -> str:
+    """Run one worker until it is told to stop or the database goes away; returns why it ended."""
+    stopping = asyncio.create_task(stop.wait())
+    working = asyncio.create_task(_run(app, concurrency, grace))
+    try:
+        await asyncio.wait((stopping, working), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            _LOG.info("stopping", grace=grace)
+            working.cancel()
+        await working
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return "stopped"
+    except (ConnectorException, OSError) as error:
+        return str(error.__cause__ or error)
+    finally:
+        stopping.cancel()
+    return "the worker ended"
+
+
+async def _run(app: App, concurrency: int, grace: float) -> None:
+    """Run one worker over an open queue."""
+    async with app.open_async():
+        _LOG.info("the worker takes jobs", concurrency=concurrency)
+        await app.run_worker_async(
+            name="worker",
+            concurrency=concurrency,
+            fetch_job_polling_interval=_POLL_SECONDS,
+            abort_job_polling_interval=_POLL_SECONDS,
+            shutdown_graceful_timeout=grace,
+            delete_jobs="successful",
+            install_signal_handlers=False,
+        )
