@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.support.inventory import Installation, install, random_image, store_images
+from tests.support.server import serve
 
 from imagewarden.identity.vault import Vault
 from imagewarden.storage.database import Database
-from tests.support.inventory import Installation, install, random_image, store_images
-from tests.support.server import serve
 
 
 @dataclass(frozen=True)

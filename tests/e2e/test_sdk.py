@@ -1,10 +1,8 @@
 """The unmodified Huawei SDK against the server."""
 
-import pytest
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkhss.v5 import HssClient, ListRegistryImagesRequest
-
 from tests.api.conftest import Served, served
 
 __all__ = ["served"]

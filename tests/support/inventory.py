@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from imagewarden.identity.bootstrap import Credentials, bootstrap
 from imagewarden.identity.vault import Vault
@@ -99,10 +99,11 @@ def random_image(installation: Installation, chance: random.Random, number: int)
 
 def store_images(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Insert rows in order, with two children for each index; returns them with their ids."""
+    names = {row.id: row.name for row in connection.execute(select(registry.c.id, registry.c.name))}
     stored = []
     for row in rows:
         number = connection.execute(insert(image).values(row).returning(image.c.id)).scalar_one()
-        stored.append({**row, "id": number})
+        stored.append({**row, "id": number, "registry_name": names[row["registry_id"]]})
         if row["is_index"]:
             connection.execute(insert(image_platform), [_child(number, at) for at in range(2)])
     return stored

@@ -1,4 +1,4 @@
-"""Manifests and indexes, parsed from hostile bytes (image-spec 1.1: manifest.md, image-index.md; Docker v2 schema 2)."""
+"""Manifests and indexes, parsed from hostile bytes (image-spec 1.1; Docker v2 schema 2)."""
 
 from typing import Any
 

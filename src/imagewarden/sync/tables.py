@@ -54,7 +54,8 @@ registry_repository = Table(
     Column("repository", Text, primary_key=True, comment="whole name, as the registry knows it"),
     Column("initial", Boolean, nullable=False, comment="seen before the registry's first complete listing"),
     Column("sync_run_id", BigInteger, nullable=False, comment="the sync that last listed it"),
-    Column("completed_at", BigInteger, comment="last complete listing of its tags"),
+    Column("completed_at", BigInteger, comment="last complete reading of its tags"),
+    Column("completed_run_id", BigInteger, comment="the sync that last read all its tags"),
     Column("error_code", Text, comment="of the last sync, where it failed"),
     Column("error", Text),
 )

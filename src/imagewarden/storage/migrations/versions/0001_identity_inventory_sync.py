@@ -211,6 +211,7 @@ CREATE TABLE registry_repository (
     initial BOOLEAN NOT NULL,
     sync_run_id BIGINT NOT NULL,
     completed_at BIGINT,
+    completed_run_id BIGINT,
     error_code TEXT,
     error TEXT,
     CONSTRAINT pk_registry_repository PRIMARY KEY (registry_id, repository),
@@ -219,7 +220,8 @@ CREATE TABLE registry_repository (
 COMMENT ON COLUMN registry_repository.repository IS 'whole name, as the registry knows it';
 COMMENT ON COLUMN registry_repository.initial IS 'seen before the registry''s first complete listing';
 COMMENT ON COLUMN registry_repository.sync_run_id IS 'the sync that last listed it';
-COMMENT ON COLUMN registry_repository.completed_at IS 'last complete listing of its tags';
+COMMENT ON COLUMN registry_repository.completed_at IS 'last complete reading of its tags';
+COMMENT ON COLUMN registry_repository.completed_run_id IS 'the sync that last read all its tags';
 COMMENT ON COLUMN registry_repository.error_code IS 'of the last sync, where it failed';
 
 CREATE TABLE skipped_tag (

@@ -1,0 +1,21 @@
+"""What can go wrong with the image list."""
+
+from imagewarden.model.errors import ImagewardenError
+
+__all__ = ["InvalidRegistry", "InventoryError", "RegistryExists", "UnknownRegistry"]
+
+
+class InventoryError(ImagewardenError):
+    """Root of this room's errors."""
+
+
+class UnknownRegistry(InventoryError):
+    """A registry that is not in the project."""
+
+
+class RegistryExists(InventoryError):
+    """A name that another registry of the project has."""
+
+
+class InvalidRegistry(InventoryError):
+    """A registry whose name, address or options are not usable."""
