@@ -142,7 +142,7 @@ def _canonical_head(
         lines.append(name.encode("ascii") + b":" + values[0] + b"\n")
     return b"\n".join(
         (
-            parts.method.upper().encode(),
+            parts.method.encode(),
             _canonical_path(parts.raw_path).encode(),
             _canonical_query(parts.raw_query).encode(),
             b"".join(lines),
