@@ -5,7 +5,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    FromClause,
     Select,
     and_,
     func,
@@ -37,24 +36,26 @@ from imagewarden.inventory.tables import image, image_platform, registry
 __all__ = ["list_images"]
 
 _COLUMNS: dict[ImageColumn, ColumnElement[Any]] = {
-    **{name: image.c[name.value] for name in ImageColumn if name is not ImageColumn.REGISTRY_NAME},
-    ImageColumn.REGISTRY_NAME: registry.c.name,
+    name: image.c[name.value] for name in ImageColumn if name is not ImageColumn.REGISTRY_NAME
 }
-_NAMED = {"registry_name": registry.c.name, "registry_type": registry.c.type}
-_FIELDS = [
-    _NAMED[field].label(field) if field in _NAMED else image.c[field]
-    for field in ImageRow.__struct_fields__
-    if field != "platforms"
-]
-"""The page's columns in the order of ImageRow's fields."""
-_JOINED: FromClause = image.join(registry, image.c.registry_id == registry.c.id)
+_OF_REGISTRY = {"registry_name": registry.c.name, "registry_type": registry.c.type}
+_FIELDS = [field for field in ImageRow.__struct_fields__ if field != "platforms"]
 
 
-def _sql(condition: Condition) -> ColumnElement[bool]:
+def _equals(project_id: str, column: ImageColumn, value: Any) -> ColumnElement[bool]:
+    """Return an exact match; a registry is named by the row's registry_id, so that counting needs no join."""
+    if column is ImageColumn.REGISTRY_NAME:
+        named = select(registry.c.id).where(registry.c.project_id == project_id, registry.c.name == value)
+        return image.c.registry_id.in_(named)
+    same: ColumnElement[bool] = _COLUMNS[column] == value
+    return same
+
+
+def _sql(project_id: str, condition: Condition) -> ColumnElement[bool]:
     """Return one condition as SQL."""
     match condition:
         case Equals(column, value):
-            return _COLUMNS[column] == value
+            return _equals(project_id, column, value)
         case OneOf(column, values):
             return _COLUMNS[column].in_(values)
         case Within(column, low, high):
@@ -69,9 +70,8 @@ def _sql(condition: Condition) -> ColumnElement[bool]:
 
 def _live(project_id: str, asked: ImageFilter) -> ColumnElement[bool]:
     """Return what a row must be to be listed at all, and to match."""
-    return and_(
-        image.c.project_id == project_id, image.c.removed_at.is_(None), *(_sql(each) for each in conditions(asked))
-    )
+    found = (_sql(project_id, each) for each in conditions(asked))
+    return and_(image.c.project_id == project_id, image.c.removed_at.is_(None), *found)
 
 
 def _order(order: ImageOrder, rows: ReadOnlyColumnCollection[str, Any]) -> tuple[ColumnElement[Any], ...]:
@@ -100,17 +100,18 @@ def _platforms() -> ColumnElement[Any]:
 def _statement(project_id: str, asked: ImageFilter, order: ImageOrder, offset: int, limit: int) -> Select[Any]:
     """Return one statement that gives at least one row: the total first, then a page row's columns or NULLs."""
     matching = _live(project_id, asked)
-    total = select(func.count().label("total")).select_from(_JOINED).where(matching).subquery("counted")
+    total = select(func.count().label("total")).select_from(image).where(matching).subquery("counted")
     page = (
-        select(*_FIELDS, _platforms().label("platforms"))
-        .select_from(_JOINED)
+        select(*(image.c[field] for field in _FIELDS if field not in _OF_REGISTRY), _platforms().label("platforms"))
         .where(matching)
         .order_by(*_order(order, image.c))
         .offset(offset)
         .limit(limit)
         .subquery("page")
     )
-    return select(total.c.total, *page.c).select_from(total.outerjoin(page, true())).order_by(*_order(order, page.c))
+    columns = [_OF_REGISTRY[field] if field in _OF_REGISTRY else page.c[field] for field in _FIELDS]
+    joined = total.outerjoin(page, true()).outerjoin(registry, registry.c.id == page.c.registry_id)
+    return select(total.c.total, *columns, page.c.platforms).select_from(joined).order_by(*_order(order, page.c))
 
 
 async def list_images(

@@ -115,7 +115,10 @@ image = Table(
         "uq_image_live_tag", "registry_id", "namespace", "name", "tag",
         unique=True, postgresql_where=text("removed_at IS NULL"),
     ),
-    Index("ix_image_live_project_id", "project_id", "id", postgresql_where=text("removed_at IS NULL")),
+    Index(
+        "ix_image_live_project_id", "project_id", "id",
+        postgresql_include=["enterprise_project_id"], postgresql_where=text("removed_at IS NULL"),
+    ),
     Index("ix_image_tombstone", "removed_at", postgresql_where=text("removed_at IS NOT NULL")),
     postgresql_with={"fillfactor": "85"},
 )  # fmt: skip

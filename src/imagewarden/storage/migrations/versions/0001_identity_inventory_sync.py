@@ -189,7 +189,8 @@ CREATE TABLE image (
     CONSTRAINT ck_image_risk_level CHECK (risk_level IN ('Security', 'Low', 'Medium', 'High'))
 )
  WITH (fillfactor = 85);
-CREATE INDEX ix_image_live_project_id ON image (project_id, id) WHERE removed_at IS NULL;
+CREATE INDEX ix_image_live_project_id ON image (project_id,
+    id) INCLUDE (enterprise_project_id) WHERE removed_at IS NULL;
 CREATE INDEX ix_image_tombstone ON image (removed_at) WHERE removed_at IS NOT NULL;
 CREATE UNIQUE INDEX uq_image_live_tag ON image (registry_id, namespace, name, tag) WHERE removed_at IS NULL;
 COMMENT ON COLUMN image.tag IS 'the tag';
