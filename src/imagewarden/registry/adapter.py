@@ -12,7 +12,17 @@ import msgspec
 
 from imagewarden.model.digest import Digest
 
-__all__ = ["Descriptor", "RawManifest", "RegistryAdapter", "RepositoryLister", "TagRecord", "TagState", "Unchanged"]
+__all__ = [
+    "Descriptor",
+    "Problem",
+    "ProblemSource",
+    "RawManifest",
+    "RegistryAdapter",
+    "RepositoryLister",
+    "TagRecord",
+    "TagState",
+    "Unchanged",
+]
 
 
 class Descriptor(msgspec.Struct, frozen=True):
@@ -61,6 +71,17 @@ class RawManifest(msgspec.Struct, frozen=True):
     """Media type by the Content-Type header; the content's own word is for the parser to check."""
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """An entry of a listing that was left out, the rest of the listing being sound."""
+
+    where: str
+    """Repository, or `_catalog`."""
+    code: str
+    """Stable name of the cause, such as `invalid_name`."""
+    reason: str
+    """One sentence."""
+
+
 class RegistryAdapter(Protocol):
     """Read access to one registry. Safe for concurrent use within one event loop."""
 
@@ -99,3 +120,11 @@ class RepositoryLister(Protocol):
 
     def repositories(self) -> AsyncIterator[str]:
         """Yield every repository's whole name once; raises RegistryError if the listing did not end normally."""
+
+
+@runtime_checkable
+class ProblemSource(Protocol):
+    """The ability to say which entries of listings were left out."""
+
+    def take_problems(self) -> tuple[Problem, ...]:
+        """Return the problems since the last call, and forget them; a bounded number of the newest is kept."""

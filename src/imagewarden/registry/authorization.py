@@ -1,102 +1,115 @@
-"""What goes into the Authorization header of one registry's requests."""
+"""Answering a registry's challenges: nothing, Basic, or Bearer, whichever it asks for."""
 
-import base64
-from collections.abc import Awaitable, Callable
-from urllib.parse import urlencode, urlsplit
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
 
+from imagewarden.registry.answer import Answer, place_of
 from imagewarden.registry.challenge import Challenge
-from imagewarden.registry.errors import AddressRefused, AuthenticationFailed
+from imagewarden.registry.credentials import Credential, find_credential
+from imagewarden.registry.errors import AccessDenied, AuthenticationFailed, Exchange, MalformedAnswer, RedirectRefused
 from imagewarden.registry.options import TransportOptions
-from imagewarden.registry.tokens import TokenCache, parse_token
+from imagewarden.registry.tokens import TokenKey, TokenSource
 
-__all__ = ["Authorization", "SendToken", "refused"]
+__all__ = ["Authorizer", "least_scope"]
 
-SendToken = Callable[[str, httpx.URL, dict[str, str], bytes], Awaitable[bytes]]
-"""Sends a request (method, address, headers, body) to a token service and returns the answer's body."""
-
-_KNOWN_TOKEN_HOSTS = {"registry-1.docker.io": "auth.docker.io", "index.docker.io": "auth.docker.io"}
-"""Registries whose token service is known to live on another host."""
+MAX_SCOPES = 4096
+"""Scopes whose challenge is remembered."""
 
 
-class Authorization:
-    """The credentials of one registry, and what it has asked for so far."""
+def least_scope(scope: str) -> str:
+    """Return a challenge's scope with no more than `pull` on repositories: nothing here ever writes."""
+    parts = []
+    for part in scope.split():
+        kind, _, rest = part.partition(":")
+        name, colon, _ = rest.rpartition(":")
+        parts.append(f"{kind}:{name}:pull" if kind == "repository" and colon else part)
+    return " ".join(parts)
 
-    def __init__(self, options: TransportOptions, send: SendToken) -> None:
+
+class Authorizer:
+    """Knows what one registry wants to be shown, learnt from its challenges."""
+
+    def __init__(
+        self,
+        options: TransportOptions,
+        base: httpx.URL,
+        send: Callable[[httpx.Request, int], Awaitable[Answer]],
+    ) -> None:
+        """`send` performs one request without authentication of its own and reads at most so many bytes."""
         self._options = options
-        self._send = send
-        self._tokens = TokenCache()
-        self._bearer: tuple[str, str] | None = None
+        self._base = base
+        self._tokens = TokenSource(send)
+        self._credential: Credential | None = None
         self._basic = False
+        self._bearer: tuple[str, str] | None = None
+        self._scopes: OrderedDict[str, str] = OrderedDict()
 
-    async def header(self, scope: str) -> str | None:
-        """Return the header's value for a scope; None before the registry has asked for anything."""
-        if self._bearer:
-            return "Bearer " + await self._token((*self._bearer, scope))
-        return self._basic_value() if self._basic else None
+    async def header(self, scope: str) -> str:
+        """Return the `Authorization` to send, by what is known so far; empty = none."""
+        if self._bearer is not None:
+            return "Bearer " + await self._tokens.get(await self._key(scope))
+        return (await self._own()).basic if self._basic else ""
 
-    async def answer(self, challenges: list[Challenge], scope: str) -> bool:
-        """Take up what a 401 asks for; returns whether trying again makes sense. Raises AuthenticationFailed."""
-        for challenge in challenges:
-            if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
-                self._bearer = (challenge.parameters["realm"], challenge.parameters.get("service", ""))
-                self._tokens.drop((*self._bearer, scope))
-                return True
-        if any(challenge.scheme == "basic" for challenge in challenges) and self._options.username and not self._basic:
-            self._basic, self._bearer = True, None
-            return True
-        return False
+    async def answer(self, challenges: Sequence[Challenge], scope: str, sent: str, exchange: Exchange) -> str:
+        """Return another `Authorization` after a 401 to `sent`.
 
-    def _basic_value(self) -> str:
-        """Return the value for Basic authentication (RFC 7617, UTF-8)."""
-        pair = f"{self._options.username or ''}:{self._options.password or ''}"
-        return "Basic " + base64.b64encode(pair.encode()).decode()
+        Raises AuthenticationFailed, or AccessDenied, when there is nothing better to show.
+        """
+        bearer = next((one for one in challenges if one.scheme == "bearer"), None)
+        if bearer is not None:
+            self._bearer = self._realm(bearer, exchange), bearer.parameters.get("service", "")
+            self._remember(scope, bearer.parameters.get("scope", ""))
+            return "Bearer " + await self._tokens.get(await self._key(scope), refused=sent.removeprefix("Bearer "))
+        if any(one.scheme == "basic" for one in challenges) and not sent:
+            self._basic = True
+            if header := (await self._own()).basic:
+                return header
+        raise await self.refusal(challenges, exchange)
 
-    def _may_see_credentials(self, realm: httpx.URL) -> bool:
-        """Return whether a token service may be given the credentials: same host, or one that is known or named."""
-        registry = urlsplit(self._options.url)
-        allowed = {registry.hostname, _KNOWN_TOKEN_HOSTS.get(registry.hostname or ""), *self._options.token_hosts}
-        secure = realm.scheme == "https" or registry.scheme == "http"
-        return realm.host in allowed and secure
+    async def refusal(self, challenges: Sequence[Challenge], exchange: Exchange) -> AuthenticationFailed | AccessDenied:
+        """Return the error for a 401 that nothing helps against."""
+        if any(one.parameters.get("error") == "insufficient_scope" for one in challenges):
+            return AccessDenied("the token does not allow this", exchange)
+        if (await self._own()).is_anonymous:
+            return AuthenticationFailed("the registry wants credentials, and none are stored", exchange)
+        return AuthenticationFailed("the registry does not accept the credentials", exchange)
 
-    async def _token(self, key: tuple[str, str, str]) -> str:
-        """Return a token, from the cache or the token service."""
-        known = self._tokens.get(key)
-        if known:
-            return known
-        realm, service, scope = key
+    async def _own(self) -> Credential:
+        if self._credential is None:
+            self._credential = await find_credential(self._options, self._base.netloc.decode("ascii"))
+        return self._credential
+
+    async def _key(self, scope: str) -> TokenKey:
+        realm, service = self._bearer or ("", "")
+        return TokenKey(realm, service, self._scopes.get(scope, scope), await self._own())
+
+    def _remember(self, scope: str, challenged: str) -> None:
+        """Keep the scope that the registry itself names for what we call `scope`."""
+        if challenged and least_scope(challenged) != scope:
+            self._scopes[scope] = least_scope(challenged)
+            while len(self._scopes) > MAX_SCOPES:
+                self._scopes.popitem(last=False)
+
+    def _realm(self, challenge: Challenge, exchange: Exchange) -> str:
+        """Return the token service's URL, if the credentials may go there.
+
+        On another host it must be https, or be listed in the options; https never becomes http.
+        """
+        text = challenge.parameters.get("realm", "")
         try:
-            url = httpx.URL(realm)
-        except httpx.InvalidURL:
-            raise AddressRefused("the registry names a token service whose address cannot be read") from None
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-            raise AddressRefused("the registry names a token service that is not at an HTTP address")
-        has_credentials = bool(self._options.username or self._options.identity_token)
-        if has_credentials and not self._may_see_credentials(url):
-            raise AddressRefused(
-                f"the registry wants the credentials sent to {url.scheme}://{url.host}; "
-                f"if that is its token service, allow it with --token-host {url.host}"
+            realm = self._base.join(text)
+        except (httpx.InvalidURL, ValueError):
+            realm = httpx.URL("")
+        if not text or realm.scheme not in ("http", "https") or not realm.host or realm.userinfo:
+            raise MalformedAnswer("the challenge names no usable token service", exchange)
+        listed = {realm.host, realm.netloc.decode("ascii")} & set(self._options.token_hosts)
+        same_host = realm.host == self._base.host
+        if realm.scheme == "http" and not listed and (self._base.scheme == "https" or not same_host):
+            raise RedirectRefused(
+                f"the token service {place_of(realm)} is on plain http, where no credentials go; "
+                f"if it is trusted, list {realm.netloc.decode('ascii')} in its token hosts",
+                exchange,
             )
-        token = parse_token(await self._ask(url, service, scope))
-        self._tokens.put(key, token)
-        return token.text
-
-    async def _ask(self, url: httpx.URL, service: str, scope: str) -> bytes:
-        """Ask the token service: by GET with Basic credentials, by POST with a refresh token."""
-        asked = {"service": service, "scope": scope}
-        if self._options.identity_token:
-            form = {**asked, "grant_type": "refresh_token", "client_id": "imagewarden",
-                    "refresh_token": self._options.identity_token}  # fmt: skip
-            headers = {"content-type": "application/x-www-form-urlencoded"}
-            return await self._send("POST", url, headers, urlencode(form).encode())
-        headers = {"authorization": self._basic_value()} if self._options.username else {}
-        pairs = [*url.params.multi_items(), *((name, value) for name, value in asked.items() if value)]
-        return await self._send("GET", url.copy_with(query=urlencode(pairs).encode()), headers, b"")
-
-
-def refused(options: TransportOptions) -> AuthenticationFailed:
-    """Return the error for credentials, or their absence, that the registry does not take."""
-    if options.username or options.identity_token:
-        return AuthenticationFailed(f"{options.url} refuses the user name or password; check them")
-    return AuthenticationFailed(f"{options.url} wants credentials; give a user name and a password")
+        return str(realm)

@@ -1,4 +1,4 @@
-"""The WWW-Authenticate header (RFC 9110, section 11.6.1; distribution token authentication specification)."""
+"""What a registry wants to be shown: `WWW-Authenticate` (RFC 9110, 11.6.1)."""
 
 import re
 from collections.abc import Iterable
@@ -7,36 +7,40 @@ import msgspec
 
 __all__ = ["Challenge", "parse_challenges"]
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 # a grammar
-_SCHEME = re.compile(rf"\s*,?\s*({_TOKEN})(?=\s|,|$)\s*")
-_PARAMETER = re.compile(rf'\s*,?\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
-_LONGEST = 8192
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 # a grammar's token
+_ITEM = re.compile(rf'({_TOKEN})(?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN})))?')
+_MAX_HEADER = 16 * 1024
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """One way to authenticate that the server offers."""
+    """One way to authenticate."""
 
     scheme: str
-    """`basic`, `bearer`, ... in lower case."""
+    """`basic`, `bearer`, ..., in lower case."""
     parameters: dict[str, str]
-    """realm, service, scope, ...; names in lower case."""
+    """`realm`, `service`, `scope`, `error`, ...: names in lower case, values as sent; the first of a name counts."""
 
 
-def _one(value: str) -> list[Challenge]:
-    """Return the challenges of one header; what does not fit the grammar ends it."""
-    found, at = [], 0
-    while at < len(value) and (scheme := _SCHEME.match(value, at)):
-        at = scheme.end()
-        parameters: dict[str, str] = {}
-        while parameter := _PARAMETER.match(value, at):
-            quoted = parameter.group(2)
-            text = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else parameter.group(3)
-            parameters.setdefault(parameter.group(1).lower(), text)
-            at = parameter.end()
-        found.append(Challenge(scheme.group(1).lower(), parameters))
-    return found
+def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
+    """Return the challenges of all `WWW-Authenticate` headers of an answer, in order; anything else is skipped."""
+    found: list[Challenge] = []
+    for value in values:
+        _parse(value[:_MAX_HEADER], found)
+    return tuple(found)
 
 
-def parse_challenges(values: Iterable[str]) -> list[Challenge]:
-    """Return the challenges of all WWW-Authenticate headers, in order; headers beyond 8 KiB are left out."""
-    return [challenge for value in values if len(value) <= _LONGEST for challenge in _one(value)]
+def _parse(value: str, found: list[Challenge]) -> None:
+    position, current = 0, None
+    while position < len(value):
+        item = _ITEM.match(value, position)
+        if item is None:
+            position += 1  # a separator, or a character that belongs nowhere
+            continue
+        position = item.end()
+        name, quoted, plain = item.groups()
+        if quoted is None and plain is None:
+            current = Challenge(name.lower(), {})
+            found.append(current)
+        elif current is not None:
+            text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            current.parameters.setdefault(name.lower(), text)

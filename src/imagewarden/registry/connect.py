@@ -1,22 +1,24 @@
-"""The adapter for each kind of registry."""
+"""From a registry's configuration to the adapter that speaks to it."""
 
 from imagewarden.model.registry_kind import RegistryType
 from imagewarden.registry.adapter import RegistryAdapter
-from imagewarden.registry.errors import UnsupportedRegistry
+from imagewarden.registry.errors import InvalidOption
 from imagewarden.registry.oci import OciAdapter
 from imagewarden.registry.options import TransportOptions
-from imagewarden.registry.transport import Transport
+from imagewarden.registry.transport import RegistryTransport
 
-__all__ = ["ADAPTERS", "open_adapter"]
+__all__ = ["open_adapter"]
 
-ADAPTERS = {RegistryType.OTHER: OciAdapter}
-"""Adapters by the kind of registry they speak to."""
+_ADAPTERS = {RegistryType.OTHER: OciAdapter}
 
 
 def open_adapter(kind: RegistryType, options: TransportOptions) -> RegistryAdapter:
-    """Return an adapter; raises UnsupportedRegistry for a kind that this version does not speak to."""
-    found = ADAPTERS.get(kind)
-    if found is None:
-        known = ", ".join(ADAPTERS)
-        raise UnsupportedRegistry(f"registries of type {kind} are not supported by this version; it knows {known}")
-    return found(Transport(options))
+    """Return the adapter of a kind of registry; nothing is sent yet. The caller closes it.
+
+    Raises InvalidOption for a kind this version does not speak to, and for options that cannot be used.
+    """
+    adapter = _ADAPTERS.get(kind)
+    if adapter is None:
+        known = ", ".join(_ADAPTERS)
+        raise InvalidOption(f"registries of type {kind} are not supported yet by this version; supported: {known}")
+    return adapter(RegistryTransport(options))

@@ -1,100 +1,180 @@
-"""Credentials from docker's own configuration file."""
+"""Whose name a registry is asked in: given credentials, or those of docker's `config.json`."""
 
+import asyncio
 import base64
 import binascii
-import os
 import re
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from imagewarden.registry.errors import RegistryError
+from imagewarden.registry.errors import AuthenticationFailed, InvalidOption
+from imagewarden.registry.options import MIB, TransportOptions
 
-__all__ = ["Credentials", "docker_credentials"]
+__all__ = ["ANONYMOUS", "Credential", "docker_credential", "find_credential"]
 
-_HELPER = re.compile(r"[a-zA-Z0-9._-]{1,64}")
-_HUB = "https://index.docker.io/v1/"
-_HELPER_SECONDS = 30
-
-
-class Credentials(msgspec.Struct, frozen=True):
-    """A way to authenticate at a registry."""
-
-    username: str | None = None
-    """User."""
-    password: str | None = None
-    """Its password."""
-    identity_token: str | None = None
-    """OAuth2 refresh token in place of both."""
+HELPER_TIMEOUT = 20.0
+"""Seconds a credential helper gets to answer."""
+_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NOT_FOUND = b"credentials not found"
 
 
-def _names(host: str) -> tuple[str, ...]:
-    """Return what docker may call a registry in its file."""
-    names = (host, f"https://{host}", f"http://{host}", f"https://{host}/v2/", f"https://{host}/v1/")
-    return (*names, _HUB) if host in ("registry-1.docker.io", "docker.io", "index.docker.io") else names
+class Credential(msgspec.Struct, frozen=True):
+    """A user name with a password, or an identity token that stands for both."""
+
+    username: str = ""
+    """User name; empty = anonymous, unless there is an identity token."""
+    password: str = ""
+    """Password or access token."""
+    identity_token: str = ""
+    """OAuth2 refresh token of the registry's token service."""
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.username or self.identity_token)
+
+    @property
+    def basic(self) -> str:
+        """The `Authorization` header of the Basic scheme (RFC 7617), in UTF-8; empty without a user name."""
+        if not self.username:
+            return ""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+    def __repr__(self) -> str:
+        return f"Credential(username={self.username!r}, ...)"
 
 
-def _decoded(entry: dict[str, Any], path: Path) -> Credentials | None:
-    """Return what an entry of `auths` holds."""
-    if token := entry.get("identitytoken"):
-        return Credentials(identity_token=str(token))
-    if not entry.get("auth"):
-        return None
-    try:
-        user, colon, password = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        raise RegistryError(f"{path} holds an entry that is not base64; log in again with docker") from None
-    return Credentials(user, password.rstrip("\0")) if colon else None
+ANONYMOUS = Credential()
 
 
-def _from_helper(helper: str, server: str) -> Credentials | None:
-    """Ask one of docker's credential helpers; raises RegistryError when it cannot be run."""
-    if not _HELPER.fullmatch(helper):
-        raise RegistryError(
-            f"docker's configuration names a credential helper {helper[:80]!r}, which is no program name"
-        )
-    program = f"docker-credential-{helper}"
-    try:
-        done = subprocess.run(  # noqa: S603 # a program of the user's own configuration
-            [program, "get"], input=server.encode(), capture_output=True, timeout=_HELPER_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        raise RegistryError(f"docker's credential helper {program} cannot be run; install it or log in again") from None
-    if done.returncode:
-        return None
-    try:
-        answer = msgspec.json.decode(done.stdout, type=dict[str, str])
-    except msgspec.DecodeError:
-        raise RegistryError(f"docker's credential helper {program} gives no usable answer") from None
-    if answer.get("Username") == "<token>":
-        return Credentials(identity_token=answer.get("Secret"))
-    return Credentials(answer.get("Username"), answer.get("Secret"))
+class _Entry(msgspec.Struct):
+    """One registry of `auths`."""
+
+    auth: str = ""
+    username: str = ""
+    password: str = ""
+    identitytoken: str = ""
 
 
-def docker_credentials(host: str, path: Path | None = None) -> Credentials | None:
-    """Return the credentials that docker keeps for a registry (`host` or `host:port`), None if it keeps none.
+class _Config(msgspec.Struct, rename={"helpers": "credHelpers", "store": "credsStore"}):
+    """What is used of docker's `config.json`."""
 
-    `path` is docker's config.json; by default that of DOCKER_CONFIG or of the home folder. Raises RegistryError for a
-    file that cannot be read.
+    auths: dict[str, _Entry] = {}
+    helpers: dict[str, str] = {}
+    store: str = ""
+
+
+class _HelperAnswer(msgspec.Struct, rename={"username": "Username", "secret": "Secret"}):
+    """What a credential helper's `get` prints."""
+
+    username: str = ""
+    secret: str = ""
+
+
+async def find_credential(options: TransportOptions, authority: str) -> Credential:
+    """Return the options' own credential, else docker's for `authority` (`host[:port]`), else the anonymous one."""
+    if options.username or options.identity_token:
+        return Credential(options.username or "", options.password or "", options.identity_token or "")
+    if options.docker_config:
+        return await docker_credential(Path(options.docker_config), authority)
+    return ANONYMOUS
+
+
+async def docker_credential(config: Path, authority: str) -> Credential:
+    """Return what a docker `config.json` holds for `host[:port]`: the host's helper, the store, or `auths`.
+
+    Raises InvalidOption for a file that is not such a config, AuthenticationFailed when a helper fails.
     """
-    found = path or Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    found = await asyncio.to_thread(_read, config)
+    for key in _keys(found.helpers, authority):
+        return await _ask_helper(found.helpers[key], key)
+    if found.store:
+        key = next(_keys(found.auths, authority), authority)
+        stored = await _ask_helper(found.store, key)
+        if not stored.is_anonymous:
+            return stored
+    for key in _keys(found.auths, authority):
+        return _decode(found.auths[key], config, key)
+    return ANONYMOUS
+
+
+def _read(path: Path) -> _Config:
     try:
-        config = msgspec.json.decode(found.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError:
-        if path is None:
-            return None
-        raise RegistryError(f"there is no file {found}") from None
-    except (OSError, msgspec.DecodeError) as error:
-        raise RegistryError(f"docker's configuration {found} cannot be read: {error}") from None
-    auths, helpers = config.get("auths") or {}, config.get("credHelpers") or {}
-    for name in _names(host):
-        if isinstance(helpers.get(name), str):
-            return _from_helper(helpers[name], name)
-    for name in _names(host):
-        if isinstance(auths.get(name), dict) and (held := _decoded(auths[name], found)):
-            return held
-        if name in auths and isinstance(config.get("credsStore"), str):
-            return _from_helper(config["credsStore"], name)
-    return None
+        with path.open("rb") as file:
+            content = file.read(MIB + 1)
+        if len(content) > MIB:
+            raise InvalidOption(f"{path} is larger than 1 MiB; is it a docker config.json?")
+        return msgspec.json.decode(content, type=_Config)
+    except OSError as error:
+        raise InvalidOption(
+            f"{path} cannot be read: {error.strerror}; check docker_config and the file's mode"
+        ) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidOption(f"{path} is not a docker config.json: {error}") from error
+
+
+def _keys(entries: dict[str, Any], authority: str) -> Iterator[str]:
+    """Yield the keys that mean this registry: `host[:port]`, also written as a URL with any path."""
+    wanted = authority.lower()
+    for key in entries:
+        host = key.lower().removeprefix("https://").removeprefix("http://").partition("/")[0]
+        if host == wanted:
+            yield key
+
+
+def _decode(entry: _Entry, path: Path, key: str) -> Credential:
+    if entry.identitytoken:
+        return Credential(identity_token=entry.identitytoken)
+    if not entry.auth:
+        return Credential(entry.username, entry.password)
+    try:
+        username, colon, password = base64.b64decode(entry.auth, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        colon = ""
+    if not colon:
+        raise InvalidOption(f"{path}: the entry of {key} is not user:password in base64; log in to it again")
+    return Credential(username, password.rstrip("\0"))
+
+
+async def _ask_helper(name: str, server: str) -> Credential:
+    """Run `docker-credential-NAME get`, the server's address on its standard input (docker-credential-helpers)."""
+    if not _HELPER_NAME.fullmatch(name):
+        raise InvalidOption(f"not the name of a docker credential helper: {name[:80]!r}")
+    program = f"docker-credential-{name}"
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            "get",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise AuthenticationFailed(f"{program} cannot be run: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(HELPER_TIMEOUT):
+            output, _ = await process.communicate(server.encode())
+    except TimeoutError:
+        raise AuthenticationFailed(f"{program} did not answer within {HELPER_TIMEOUT:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return _helper_credential(program, process.returncode, output)
+
+
+def _helper_credential(program: str, status: int | None, output: bytes) -> Credential:
+    if status != 0:
+        if _NOT_FOUND in output[:1024]:
+            return ANONYMOUS
+        raise AuthenticationFailed(f"{program} get failed with exit code {status}")
+    try:
+        answer = msgspec.json.decode(output, type=_HelperAnswer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise AuthenticationFailed(f"{program} get did not print a credential") from None
+    if answer.username == "<token>":
+        return Credential(identity_token=answer.secret)
+    return Credential(answer.username, answer.secret)

@@ -1,98 +1,106 @@
-"""Where we connect to on a registry's word: never to link-local, metadata and the like, whatever a name resolves to."""
+"""Where the client may go on a registry's word: which addresses, which hosts, which schemes.
+
+A registry names other places: a token service, a blob's location, the next page. Each name is resolved here, the
+addresses are judged, and the connection is made to a judged address, so that a name cannot change its meaning between
+the check and the use. Link-local, metadata, unspecified and multicast addresses are refused for every host.
+Loopback and private addresses are refused unless the registry itself is on such a one, or the host was configured.
+"""
 
 import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable
-from typing import Any
+from enum import IntEnum
 
-import httpcore
+import httpx
 
 from imagewarden.registry.errors import AddressRefused
 
-__all__ = ["GuardedNetwork", "is_forbidden"]
+__all__ = ["AddressGuard", "Reach", "origin", "reach_of"]
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_METADATA = frozenset(map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")))
-"""Addresses of cloud metadata services."""
-
-
-def _unwrapped(address: Address) -> Address:
-    """Return the IPv4 address inside an IPv6 one that merely carries it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        return address.ipv4_mapped or address.sixtofour or address
-    return address
+_METADATA = frozenset(
+    ipaddress.ip_address(text)
+    for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
+)
+"""Metadata services of cloud machines outside the link-local range."""
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-def is_forbidden(address: Address, *, private_allowed: bool) -> bool:
-    """Return whether a registry may not send us to an address.
+class Reach(IntEnum):
+    """How far an address reaches; the higher, the more it is the machine's own business."""
 
-    Link-local, metadata, multicast and unspecified addresses never; loopback and private ones only where the
-    registry itself is at such an address.
+    PUBLIC = 0
+    PRIVATE = 1
+    LOOPBACK = 2
+    FORBIDDEN = 3
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL (RFC 6454)."""
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def reach_of(address: str) -> Reach:
+    """Return how far an IP address reaches; an IPv4 address inside an IPv6 one counts as itself.
+
+    Raises ValueError for what is no address.
     """
-    inner = _unwrapped(address)
-    if inner in _METADATA or inner.is_link_local or inner.is_multicast or inner.is_unspecified or inner.is_reserved:
-        return True
-    return not private_allowed and not inner.is_global
+    found = _unwrapped(ipaddress.ip_address(address))
+    if found in _METADATA or found.is_link_local or found.is_unspecified or found.is_multicast:
+        return Reach.FORBIDDEN
+    if found.is_loopback:
+        return Reach.LOOPBACK
+    if found.version == 4 and int(found) >> 24 == 0:  # "this network", delivered to the machine itself
+        return Reach.FORBIDDEN
+    if found.is_global and found not in _SHARED:
+        return Reach.PUBLIC
+    return Reach.PRIVATE
 
 
-class GuardedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to addresses it has looked at: the one checked is the one used, so that a name cannot change between."""
+def _unwrapped(address: IpAddress) -> IpAddress:
+    """Return the IPv4 address that an IPv6 address carries (mapped, 6to4, NAT64), else the address."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
-    def __init__(self, trusted: Iterable[tuple[str, int]]) -> None:
-        self._trusted = frozenset((host.lower(), port) for host, port in trusted)
-        self._inner = httpcore.AnyIOBackend()
-        self._private_allowed: bool | None = None
 
-    async def _addresses(self, host: str, port: int) -> list[Address]:
-        """Return what a name resolves to."""
+class AddressGuard:
+    """Resolves names and judges their addresses, for one registry."""
+
+    def __init__(self, own_host: str, configured_hosts: Iterable[str] = ()) -> None:
+        self._own = own_host
+        self._configured = frozenset({own_host, *configured_hosts})
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Return the addresses of `host` that may be connected to, in the resolver's order.
+
+        Raises OSError when the name does not resolve, and AddressRefused when no address of it is allowed.
+        """
+        found = await _resolve(host, port)
+        highest = Reach.LOOPBACK if host in self._configured else await self._own_reach(port)
+        allowed = [address for address in found if reach_of(address) <= highest]
+        if not allowed:
+            raise AddressRefused(
+                f"the registry leads to {host}, which is at {found[0]}, a {reach_of(found[0]).name.lower()} address; "
+                f"if that place is meant, configure the registry by an address of the same network"
+            )
+        return allowed
+
+    async def _own_reach(self, port: int) -> Reach:
+        """Return how private the registry's own addresses are; a name that only a proxy knows counts as public."""
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host} does not resolve: {error.strerror}") from None
-        return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+            found = await _resolve(self._own, port)
+        except OSError:
+            return Reach.PUBLIC
+        return min(Reach.LOOPBACK, *(reach_of(address) for address in found))
 
-    async def _is_private_allowed(self) -> bool:
-        """Return whether the configured registry itself is at a private address."""
-        if self._private_allowed is None:
-            known = [each for host, port in self._trusted for each in await self._addresses(host, port)]
-            self._private_allowed = any(not address.is_global for address in known)
-        return self._private_allowed
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 # the base class's signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address of a host that may be used and answers; raises AddressRefused."""
-        addresses = await self._addresses(host, port)
-        if (host.lower(), port) not in self._trusted:
-            private = await self._is_private_allowed()
-            if any(is_forbidden(address, private_allowed=private) for address in addresses):
-                raise AddressRefused(
-                    f"the registry sends us to {host}, which is a local or reserved address; not followed"
-                )
-        failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in addresses[:8]:
-            try:
-                return await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109
-        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
-    ) -> httpcore.AsyncNetworkStream:
-        """Refuse: registries are reached over TCP."""
-        raise AddressRefused(f"{path} is not an address of a registry")
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait between tries of a connection."""
-        await asyncio.sleep(seconds)
+async def _resolve(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

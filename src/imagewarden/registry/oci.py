@@ -1,277 +1,186 @@
-"""Adapter for the OCI distribution specification 1.1, and for Docker's registry before it."""
+"""Any registry of the OCI distribution specification (and Docker's registry API v2 before it)."""
 
-import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import AsyncIterator
 
-import httpx
 import msgspec
 
 from imagewarden.model.digest import Digest, InvalidDigest, digest_of, parse_digest
-from imagewarden.model.reference import InvalidName, parse_repository, parse_tag
-from imagewarden.registry.adapter import Descriptor, RawManifest, TagRecord, TagState, Unchanged
-from imagewarden.registry.errors import (
-    DigestMismatch,
-    MalformedAnswer,
-    ManifestNotFound,
-    RegistryUnavailable,
+from imagewarden.model.media_type import (
+    DOCKER_INDEX,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    SCHEMA1,
+    SCHEMA1_SIGNED,
+    SCHEMA1_TYPES,
+    bare_media_type,
 )
-from imagewarden.registry.paging import next_page
-from imagewarden.registry.schema1 import SCHEMA1_TYPES, payload_digest
-from imagewarden.registry.transport import Answer, Transport
+from imagewarden.model.reference import InvalidName, parse_repository, parse_tag
+from imagewarden.model.registry_kind import RegistryType
+from imagewarden.registry.adapter import Descriptor, Problem, RawManifest, TagRecord, TagState, Unchanged
+from imagewarden.registry.answer import Answer, decode, error_codes
+from imagewarden.registry.blob import read_blob
+from imagewarden.registry.errors import DigestMismatch, MalformedAnswer, ManifestNotFound
+from imagewarden.registry.options import MIB
+from imagewarden.registry.paging import pages
+from imagewarden.registry.schema1 import signed_payload
+from imagewarden.registry.transport import RegistryTransport
 
 __all__ = ["ACCEPT", "OciAdapter"]
 
-_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.5",
-    "application/vnd.docker.distribution.manifest.v1+json;q=0.4",
-    "*/*;q=0.1",
+ACCEPT = ", ".join(
+    (
+        OCI_INDEX,
+        OCI_MANIFEST,
+        DOCKER_INDEX,
+        DOCKER_MANIFEST,
+        f"{SCHEMA1_SIGNED};q=0.2",
+        f"{SCHEMA1};q=0.2",
+        "*/*;q=0.1",
+    )
 )
-ACCEPT = ", ".join(_TYPES)
-"""Every kind of manifest: without one of them some registries answer 404, which looks like a deletion."""
-
-Page = TypeVar("Page")
-_CATALOG_SCOPE = "registry:catalog:*"
-_PAGE = 1000
-_SMALL_PAGE = 100
-_STEP = 1024 * 1024
+"""Every kind of manifest, schema 1 last; with less, registries answer 400 or 404 for images that are there."""
+MAX_PROBLEMS = 1000
+"""Problems kept until they are taken; the newest."""
 
 
 class _Catalog(msgspec.Struct):
-    """A page of `_catalog`."""
-
-    repositories: list[Any] | None = None
+    repositories: list[str] | None = None
 
 
 class _Tags(msgspec.Struct):
-    """A page of `tags/list`."""
-
-    tags: list[Any] | None = None
-
-
-class _Errors(msgspec.Struct):
-    """The body of an error (distribution-spec, "Error Codes")."""
-
-    errors: list[Any]
-
-
-def _pull(repository: str) -> str:
-    """Return the scope of reading a repository."""
-    return f"repository:{repository}:pull"
-
-
-def _base_type(answer: Answer) -> str:
-    """Return the media type an answer claims, without parameters."""
-    return str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower()[:255]
+    tags: list[str] | None = None
 
 
 class OciAdapter:
-    """Reads one registry through the distribution API."""
+    """Reads a registry through `/v2/` alone: no push times, no totals, nothing but names, manifests and blobs."""
 
-    name = "Other"
+    name = RegistryType.OTHER.value
     version = 1
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: RegistryTransport) -> None:
         self._transport = transport
-        self._limits = transport.options.limits
-        self.problems: list[str] = []
-        """Names that the registry listed and that no specification allows; each once, at most 100."""
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._transport.close()
+        self._problems: deque[Problem] = deque(maxlen=MAX_PROBLEMS)
 
     async def check(self) -> str:
-        """Ask for `/v2/` (distribution-spec, "Determining Support"); returns what answered."""
-        answer = await self._get("/v2/", scope="", limit=1024 * 1024)
-        if answer.status != 200:
-            raise MalformedAnswer(
-                f"{self._transport.origin} answers {answer.status} to /v2/; is it a container registry's address?"
-            )
-        version = answer.headers.get("docker-distribution-api-version", "")[:64]
-        return f"a registry of the distribution API answers ({version or 'no version named'})"
-
-    # ------------------------------------------------------------------------------------------------ listings
+        """Ask for `/v2/`, credentials included; returns what answered."""
+        answer = await self._transport.fetch("GET", self._transport.url("/v2/"), limit=MIB)
+        page = bare_media_type(answer.headers.get("content-type")) == "text/html"
+        if answer.status != 200 or page:
+            raise MalformedAnswer("no registry of the OCI distribution API is at this address", answer.exchange)
+        return f"OCI distribution registry at {self._transport.base}"
 
     async def repositories(self) -> AsyncIterator[str]:
-        """Yield the names in `_catalog`, each once; raises RegistryError kinds if it does not end normally."""
-        last = ""
-        seen: set[int] = set()
-        async for page in self._pages(f"/v2/_catalog?n={_PAGE}", _CATALOG_SCOPE, _Catalog):
-            for name in self._usable(page.repositories or (), lambda text: parse_repository(text).path):
-                # Names come in order from nearly all registries; a hash is kept for those that repeat themselves.
-                mark = hash(name)
-                if name != last and mark not in seen:
-                    seen.add(mark)
-                    last = name
+        """Yield the names of `_catalog`; one outside the grammar is a problem, not a repository."""
+        seen: set[str] = set()
+        async for answer in pages(self._transport, "/v2/_catalog", "registry:catalog:*"):
+            if answer.status == 404:
+                raise MalformedAnswer(
+                    "this registry does not list its repositories; name them in the registry's configuration",
+                    answer.exchange,
+                )
+            for name in self._fresh(decode(answer, _Catalog).repositories or [], seen, answer):
+                try:
+                    parse_repository(name)
+                except InvalidName as error:
+                    self._problems.append(Problem("_catalog", "invalid_name", str(error)))
+                else:
                     yield name
 
     async def tags(self, repository: str) -> AsyncIterator[TagRecord]:
-        """Yield the tags of a repository, each once; none for one that is gone or emptied."""
-        seen: set[int] = set()
-        async for page in self._pages(f"/v2/{repository}/tags/list?n={_PAGE}", _pull(repository), _Tags):
-            for tag in self._usable(page.tags or (), parse_tag):
-                if hash(tag) not in seen:
-                    seen.add(hash(tag))
-                    yield TagRecord(tag)
-
-    async def _pages(self, path: str, scope: str, kind: type[Page]) -> AsyncIterator[Page]:
-        """Yield the pages of a listing; nothing for a listing that does not exist."""
-        url: httpx.URL | None = self._transport.origin.join(path)
-        visited: set[bytes] = set()
-        while url is not None:
-            answer = await self._get(url, scope=scope, limit=self._limits.page_bytes)
-            if answer.status == 400 and not visited and url.params.get("n") == str(_PAGE):
-                url = url.copy_set_param("n", _SMALL_PAGE)  # PAGINATION_NUMBER_INVALID: the registry's own maximum
-                continue
-            if answer.status == 404 and scope != _CATALOG_SCOPE and _names_an_error(answer):
-                return
-            if answer.status != 200:
-                raise MalformedAnswer(
-                    f"{url.path} answers {answer.status}; give the repositories by name (--repository)"
-                )
-            yield _decoded(answer, kind)
-            visited.add(hashlib.sha256(url.raw_path).digest())
-            url = next_page(answer, self._transport.origin)
-            if url is not None and hashlib.sha256(url.raw_path).digest() in visited:
-                raise MalformedAnswer(f"{url.path} names a next page that has been read already")
-            if len(visited) > self._limits.pages:
-                raise MalformedAnswer(f"{path} has more than {self._limits.pages} pages")
-
-    def _usable(self, names: Any, parse: Callable[[object], str]) -> list[str]:
-        """Return the names that the grammar allows; the others are kept for a report and never used in an address."""
-        found = []
-        for name in names:
-            try:
-                found.append(parse(name))
-            except InvalidName as error:
-                if len(self.problems) < 100 and str(error) not in self.problems:
-                    self.problems.append(str(error))
-        return found
-
-    # ------------------------------------------------------------------------------------------------ manifests
+        """Yield the tags of `tags/list`; one outside the grammar is a problem, not a tag."""
+        seen: set[str] = set()
+        async for answer in pages(self._transport, self._path(repository, "tags/list"), _pull(repository)):
+            if answer.status == 404:
+                if set(error_codes(answer.content)) & {"NAME_UNKNOWN", "NOT_FOUND", "MANIFEST_UNKNOWN"}:
+                    return
+                raise MalformedAnswer("the listing of tags is missing", answer.exchange)
+            for name in self._fresh(decode(answer, _Tags).tags or [], seen, answer):
+                try:
+                    parse_tag(name)
+                except InvalidName as error:
+                    self._problems.append(Problem(repository, "invalid_name", str(error)))
+                else:
+                    yield TagRecord(name)
 
     async def tag_state(self, repository: str, tag: str, known: Digest | None = None) -> TagState | Unchanged | None:
-        """Ask by a conditional HEAD what a tag points to; by GET where the answer names no digest."""
-        conditional = {"if-none-match": f'"{known}"'} if known else {}
-        path = f"/v2/{repository}/manifests/{tag}"
-        answer = await self._get(path, scope=_pull(repository), limit=0, method="HEAD", headers=conditional)
-        if answer.status == 304 and known:
-            return Unchanged()
+        """Ask by HEAD; by GET where the registry answers HEAD without a digest, or not at all."""
+        headers = {"Accept": ACCEPT} | ({"If-None-Match": f'"{known}"'} if known else {})
+        answer = await self._manifest_answer("HEAD", repository, parse_tag(tag), headers)
         if answer.status == 404:
             return None
-        if answer.status not in (200, 405):
-            raise MalformedAnswer(f"HEAD {path} answers {answer.status}")
-        try:
-            digest = parse_digest(answer.headers.get("docker-content-digest"))
-            media_type = _base_type(answer)
-        except InvalidDigest:
+        if answer.status == 304 and known:
+            return Unchanged()
+        digest = _digest_header(answer) if answer.status == 200 else None
+        media_type = bare_media_type(answer.headers.get("content-type"))
+        if digest is None:
             try:
-                read = await self.manifest(repository, tag)
+                found = await self.manifest(repository, tag)
             except ManifestNotFound:
                 return None
-            digest, media_type = read.digest, read.media_type
+            digest, media_type = found.digest, found.media_type
         return Unchanged() if digest == known else TagState(digest, media_type)
 
     async def manifest(self, repository: str, reference: str) -> RawManifest:
-        """Fetch a manifest or index by digest or tag and verify it against its digest."""
-        path = f"/v2/{repository}/manifests/{reference}"
-        answer = await self._get(path, scope=_pull(repository), limit=self._limits.manifest_bytes)
+        """Fetch by digest (`algorithm:hex`) or tag; what comes is verified, by tag against the answer's own digest."""
+        wanted = parse_digest(reference) if ":" in reference else None
+        answer = await self._manifest_answer("GET", repository, wanted or parse_tag(reference), {"Accept": ACCEPT})
         if answer.status == 404:
-            raise ManifestNotFound(f"{repository} holds no manifest {reference} (404)")
+            raise ManifestNotFound(f"{repository} has no manifest {reference}", answer.exchange)
         if answer.status != 200:
-            raise MalformedAnswer(f"GET {path} answers {answer.status}")
-        media_type = _base_type(answer)
-        claimed = reference if ":" in reference else answer.headers.get("docker-content-digest")
-        try:
-            expected = parse_digest(claimed) if claimed else None
-        except InvalidDigest:
-            raise MalformedAnswer(f"GET {path} names a digest that is none") from None
-        actual = digest_of(answer.body, expected)
-        if expected not in (None, actual) and media_type in SCHEMA1_TYPES:
-            actual = payload_digest(answer.body, expected)
-        if expected not in (None, actual):
-            raise DigestMismatch(f"{repository}@{expected} came as content of digest {actual}")
-        return RawManifest(answer.body, actual, media_type)
-
-    # ------------------------------------------------------------------------------------------------ blobs
+            raise MalformedAnswer("not an answer to a manifest", answer.exchange)
+        media_type = bare_media_type(answer.headers.get("content-type"))
+        payload = signed_payload(answer.content) if media_type in SCHEMA1_TYPES else None
+        expected = wanted or _digest_header(answer)
+        for candidate in (payload, answer.content):
+            if candidate is not None and expected in (None, digest_of(candidate, expected)):
+                return RawManifest(answer.content, expected or digest_of(candidate), media_type)
+        raise DigestMismatch(f"the manifest served for {reference} is not {expected}", answer.exchange)
 
     async def blob(self, repository: str, descriptor: Descriptor) -> AsyncIterator[bytes]:
-        """Stream a blob, verified; goes on where a broken connection left off, a few times."""
-        check = hashlib.new(descriptor.digest.partition(":")[0])
-        done = 0
-        for attempt in range(1, self._limits.attempts + 1):
-            try:
-                async for chunk in self._blob_from(repository, descriptor, done):
-                    done += len(chunk)
-                    if done > descriptor.size:
-                        raise DigestMismatch(f"{repository}@{descriptor.digest} is longer than {descriptor.size} bytes")
-                    check.update(chunk)
-                    if done == descriptor.size and _digest_of_hash(check) != descriptor.digest:
-                        raise DigestMismatch(f"{repository}@{descriptor.digest} came as {_digest_of_hash(check)}")
-                    yield chunk
-            except httpx.HTTPError as error:
-                if attempt == self._limits.attempts:
-                    raise RegistryUnavailable(
-                        f"{repository}@{descriptor.digest} broke off {attempt} times: {type(error).__name__}"
-                    ) from None
-                continue
-            if done == descriptor.size:
-                return
-        raise DigestMismatch(f"{repository}@{descriptor.digest} ends after {done} of {descriptor.size} bytes")
+        """Stream a blob, from wherever the registry redirects to."""
+        url = self._transport.url(self._path(repository, f"blobs/{parse_digest(descriptor.digest)}"))
+        async for chunk in read_blob(self._transport, url, descriptor, _pull(repository)):
+            yield chunk
 
-    async def _blob_from(self, repository: str, descriptor: Descriptor, start: int) -> AsyncIterator[bytes]:
-        """Yield a blob's bytes from `start` on."""
-        headers = {"range": f"bytes={start}-"} if start else {}
-        path = f"/v2/{repository}/blobs/{descriptor.digest}"
-        async with self._transport.stream("GET", path, scope=_pull(repository), headers=headers) as response:
-            if response.status_code == 404:
-                raise ManifestNotFound(f"{repository} holds no blob {descriptor.digest} (404)")
-            if response.status_code not in (200, 206):
-                raise MalformedAnswer(f"GET {path} answers {response.status_code}")
-            skip = start if response.status_code == 200 else 0
-            async for chunk in response.aiter_raw(_STEP):
-                if skip >= len(chunk):
-                    skip -= len(chunk)
-                    continue
-                yield chunk[skip:]
-                skip = 0
+    def take_problems(self) -> tuple[Problem, ...]:
+        """Return the entries that were skipped since the last call, and forget them."""
+        taken = tuple(self._problems)
+        self._problems.clear()
+        return taken
 
-    async def _get(
-        self,
-        target: str | httpx.URL,
-        *,
-        scope: str,
-        limit: int,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Send a request for JSON with the full Accept list."""
-        return await self._transport.request(
-            method, target, scope=scope, limit=limit, headers={"accept": ACCEPT, **(headers or {})}
-        )
+    async def close(self) -> None:
+        """Release connections."""
+        await self._transport.close()
+
+    async def _manifest_answer(self, method: str, repository: str, reference: str, headers: dict[str, str]) -> Answer:
+        url = self._transport.url(self._path(repository, f"manifests/{reference}"))
+        limit = self._transport.options.limits.manifest_bytes
+        return await self._transport.fetch(method, url, limit=limit, scope=_pull(repository), headers=headers)
+
+    def _path(self, repository: str, rest: str) -> str:
+        return f"/v2/{parse_repository(repository).path}/{rest}"
+
+    def _fresh(self, names: list[str], seen: set[str], answer: Answer) -> list[str]:
+        """Return the names that no page has shown before, and remember them."""
+        fresh = [name for name in dict.fromkeys(names) if name not in seen]
+        if names and not fresh:
+            raise MalformedAnswer("the listing repeats what it has shown", answer.exchange)
+        seen.update(fresh)
+        most = self._transport.options.limits.entries
+        if len(seen) > most:
+            raise MalformedAnswer(f"the listing has more than {most} names", answer.exchange)
+        return fresh
 
 
-def _digest_of_hash(check: Any) -> Digest:
-    """Return the digest that a running hash has reached."""
-    return Digest(f"{check.name}:{check.hexdigest()}")
+def _pull(repository: str) -> str:
+    return f"repository:{repository}:pull"
 
 
-def _names_an_error(answer: Answer) -> bool:
-    """Return whether a registry, and not a proxy with a page of its own, gave this error."""
+def _digest_header(answer: Answer) -> Digest | None:
+    """Return the digest the registry names; None when it names none, or one of an algorithm unknown here."""
     try:
-        return bool(msgspec.json.decode(answer.body, type=_Errors).errors)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-
-
-def _decoded(answer: Answer, kind: type[Page]) -> Page:
-    """Return a page's JSON; raises MalformedAnswer."""
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise MalformedAnswer(f"{answer.url.path} answers with something other than a listing") from None
+        return parse_digest(answer.headers.get("docker-content-digest"))
+    except InvalidDigest:
+        return None

@@ -1,42 +1,46 @@
-"""Docker's manifest schema 1: recognised, and its digest verified; deprecated since 2019 and never scanned.
+"""Docker image manifest version 2, schema 1: the bytes its digest is over.
 
-Its digest is over the payload without the signatures that are written into it (Docker's image manifest version 2,
-schema 1, "Signed Manifests").
+A signed schema 1 manifest is the payload with `signatures` spliced in before its end. Each signature's `protected`
+header (base64url JSON) says how to undo that: `formatLength` bytes of the document, then `formatTail` (base64url).
 """
 
 import base64
 import binascii
-from typing import Any
 
 import msgspec
 
-from imagewarden.model.digest import Digest, digest_of
-
-__all__ = ["SCHEMA1_TYPES", "payload_digest"]
-
-SCHEMA1_TYPES = frozenset(
-    (
-        "application/vnd.docker.distribution.manifest.v1+prettyjws",
-        "application/vnd.docker.distribution.manifest.v1+json",
-        "application/json",
-    )
-)
-"""Media types it comes under."""
+__all__ = ["signed_payload"]
 
 
-def _unpadded(text: str) -> bytes:
-    """Return base64url without padding, decoded."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+class _Signature(msgspec.Struct):
+    protected: str = ""
 
 
-def payload_digest(content: bytes, like: Digest | None) -> Digest:
-    """Return the digest of a signed manifest's payload; of the whole content where there is no readable signature."""
+class _Signed(msgspec.Struct):
+    signatures: list[_Signature] = []
+
+
+class _Protected(msgspec.Struct, rename="camel"):
+    format_length: int
+    format_tail: str
+
+
+def signed_payload(content: bytes) -> bytes | None:
+    """Return the payload of a signed schema 1 manifest; None when it is not one, or its signatures disagree."""
     try:
-        document: dict[str, Any] = msgspec.json.decode(content, type=dict[str, Any])
-        protected = msgspec.json.decode(_unpadded(document["signatures"][0]["protected"]), type=dict[str, Any])
-        length, tail = protected["formatLength"], _unpadded(protected["formatTail"])
-        if not isinstance(length, int) or not 0 <= length <= len(content):
-            return digest_of(content, like)
-    except (KeyError, IndexError, TypeError, ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
-        return digest_of(content, like)
-    return digest_of(content[:length] + tail, like)
+        signatures = msgspec.json.decode(content, type=_Signed).signatures
+        formats = {_decode(one.protected) for one in signatures}
+        if len(formats) != 1:
+            return None
+        protected = msgspec.json.decode(formats.pop(), type=_Protected)
+        tail = _decode(protected.format_tail)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error, ValueError):
+        return None
+    if not 0 < protected.format_length < len(content):
+        return None
+    return content[: protected.format_length] + tail
+
+
+def _decode(text: str) -> bytes:
+    """Return the bytes of unpadded base64url (RFC 7515, 2)."""
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

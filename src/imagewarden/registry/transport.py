@@ -1,243 +1,200 @@
-"""Requests to one registry: authenticated, paced, tried again, bounded in time and size."""
+"""HTTP to one registry: authentication, redirects, retries, pace, and a bound on the time of everything."""
 
 import asyncio
-import random
-import zlib
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 
 import httpx
-import msgspec
 import structlog
 
-from imagewarden.registry.authorization import Authorization, refused
-from imagewarden.registry.challenge import parse_challenges
-from imagewarden.registry.connection import open_client
+from imagewarden.registry.answer import Answer, place_of
+from imagewarden.registry.authorization import Authorizer
+from imagewarden.registry.challenge import Challenge, parse_challenges
+from imagewarden.registry.connection import GuardedTransport, proxy_of
 from imagewarden.registry.errors import (
-    AccessDenied,
-    AddressRefused,
+    Exchange,
+    InvalidOption,
     MalformedAnswer,
-    RateLimited,
+    RedirectRefused,
+    RegistryError,
     RegistryUnavailable,
 )
+from imagewarden.registry.guard import AddressGuard, origin
 from imagewarden.registry.options import TransportOptions
-from imagewarden.registry.pacing import Pace, retry_after, wait_before
+from imagewarden.registry.pacing import Pace
+from imagewarden.registry.wire import (
+    ERROR_BODY,
+    REDIRECTS,
+    Wire,
+    exchange_of,
+    raise_for_status,
+    read_whole,
+    redirect_target,
+    typed_failures,
+)
 
-__all__ = ["Answer", "Transport"]
+__all__ = ["BlobStream", "RegistryTransport", "base_of"]
 
-_LOG = structlog.get_logger(__name__)
-_PASSING = frozenset((429, 502, 503, 504))
-_MOVED = frozenset((301, 302, 303, 307, 308))
-_STEP = 64 * 1024
+_log = structlog.get_logger(__name__)
 
-
-class Answer(msgspec.Struct, frozen=True):
-    """An answer read whole."""
-
-    status: int
-    """HTTP status."""
-    headers: httpx.Headers
-    """The headers."""
-    body: bytes
-    """The body, decoded, within the limit that was given."""
-    url: httpx.URL
-    """Where it came from."""
+BlobStream = tuple[httpx.Response, AsyncIterator[bytes]]
+"""An answer's head, and its undecoded body in chunks."""
 
 
-class Transport:
-    """One registry's HTTP side; for one event loop."""
+def base_of(url: str) -> httpx.URL:
+    """Return a registry's address without a trailing `/` or `/v2`; raises InvalidOption for what is none."""
+    try:
+        base = httpx.URL(url.strip())
+    except (httpx.InvalidURL, ValueError):
+        base = httpx.URL("")
+    if base.scheme not in ("http", "https") or not base.host:
+        raise InvalidOption("a registry's address must be like https://registry.example.test:5000")
+    if base.userinfo or base.query or base.fragment:
+        raise InvalidOption("a registry's address must hold no user, query or fragment; give the credentials apart")
+    return base.copy_with(path=base.path.rstrip("/").removesuffix("/v2") or "/")
 
-    def __init__(self, options: TransportOptions, client: httpx.AsyncClient | None = None) -> None:
+
+class RegistryTransport:
+    """Sends requests to one registry and reads what it answers. Safe for concurrent use within one event loop."""
+
+    def __init__(self, options: TransportOptions, network: httpx.AsyncBaseTransport | None = None) -> None:
+        """`network` stands in for the real one, in tests. Raises InvalidOption for options that cannot be used."""
         self.options = options
-        self.origin = httpx.URL(options.url.rstrip("/"))
-        self._client = client or open_client(options)
-        self._pace = Pace(options.concurrency, options.requests_per_second)
-        self._authorization = Authorization(options, self._send_for_token)
-        self._chance = random.Random()  # noqa: S311 # jitter
+        """As given."""
+        self.base = base_of(options.url)
+        """The registry's address; its API is below `v2/` there."""
+        proxy = proxy_of(options)
+        trusted = [host.rpartition(":")[0] or host for host in options.token_hosts]
+        guard = AddressGuard(self.base.host, [*trusted, *([proxy.url.host] if proxy else [])])
+        self._wire = Wire(options, network or GuardedTransport(options, guard))
+        self._pace = Pace(options)
+        self._authorizer = Authorizer(options, self.base, self._wire.send_whole)
 
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.aclose()
+    def url(self, path: str, params: Mapping[str, str] | None = None) -> httpx.URL:
+        """Return the URL of a path (`/v2/...`) below the registry's address."""
+        url = self.base.copy_with(path=self.base.path.rstrip("/") + path)
+        return url.copy_with(params=params) if params else url
 
-    async def request(
-        self, method: str, target: str | httpx.URL, *, scope: str, limit: int, headers: Mapping[str, str] | None = None
+    async def fetch(
+        self,
+        method: str,
+        url: httpx.URL,
+        *,
+        limit: int,
+        scope: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request and return the answer, whatever its status below 500 other than 401, 403 and 429.
+        """Return a whole answer of at most `limit` bytes: 2xx, 304, or a 4xx that the caller knows the meaning of.
 
-        `target` is a path of the registry or an absolute address; `scope` what a token must be good for; `limit` the
-        most bytes of the body. Passing failures are tried again. Raises RegistryError kinds.
+        Passing failures are retried. Raises RegistryError.
         """
-        async with self.stream(method, target, scope=scope, headers=headers) as response:
+        failures = 0
+        while True:
             try:
-                async with asyncio.timeout(self.options.limits.answer_seconds):
-                    body = b"" if method == "HEAD" else await _read(response, limit)
-            except TimeoutError:
-                raise RegistryUnavailable(f"{_where(response.request)} takes too long to answer") from None
-            except httpx.HTTPError as error:
-                raise RegistryUnavailable(f"{_where(response.request)} broke off: {type(error).__name__}") from None
-            return Answer(response.status_code, response.headers, body, response.url)
+                async with self._pace.slot(), _deadline(self.options.limits.answer_seconds, method, url):
+                    response = await self._follow(method, url, headers or {}, scope)
+                    return await read_whole(response, limit)
+            except RegistryError as failure:
+                failures += 1
+                await self.wait(failures, failure)
 
     @asynccontextmanager
     async def stream(
-        self, method: str, target: str | httpx.URL, *, scope: str, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[httpx.Response]:
-        """Like `request`, but gives the response with its body unread."""
-        url = self.origin.join(target) if isinstance(target, str) else target
-        async with self._pace.turn():
-            response = await self._patiently(method, url, scope, dict(headers or {}))
+        self, url: httpx.URL, *, scope: str, headers: Mapping[str, str], seconds: float
+    ) -> AsyncIterator[BlobStream]:
+        """Give the answer to a GET; its body may keep the reader waiting for `seconds` altogether.
+
+        One try: the caller knows where to go on. The slot is held until the end of the block.
+        """
+        async with self._pace.slot():
+            async with _deadline(self.options.limits.answer_seconds, "GET", url):
+                response = await self._follow("GET", url, headers, scope)
             try:
-                self._check_status(response)
-                yield response
+                yield response, _chunks(response, seconds)
             finally:
                 await response.aclose()
 
-    async def _patiently(self, method: str, url: httpx.URL, scope: str, headers: dict[str, str]) -> httpx.Response:
-        """Return the answer of the last try: tried again while it fails in passing."""
-        limits, attempt = self.options.limits, 0
-        while True:
-            attempt += 1
-            asked: float | None = None
-            try:
-                response = await self._authenticated(method, url, scope, headers)
-                if response.status_code not in _PASSING or attempt >= limits.attempts:
-                    return response
-                asked = retry_after(response.headers.get("retry-after"))
-                await response.aclose()
-            except RegistryUnavailable:
-                if attempt >= limits.attempts:
-                    raise
-            await asyncio.sleep(wait_before(attempt, asked, limits, self._chance))
+    async def wait(self, failures: int, failure: RegistryError) -> None:
+        """Wait before trying again what has failed `failures` times, the last time with `failure`.
 
-    async def _authenticated(self, method: str, url: httpx.URL, scope: str, headers: dict[str, str]) -> httpx.Response:
-        """Return the answer, having met what a 401 asks for once."""
-        response = await self._following(method, url, scope, headers)
-        if response.status_code == 401 and _same_origin(response.url, self.origin):
-            challenges = parse_challenges(response.headers.get_list("www-authenticate"))
-            if await self._authorization.answer(challenges, scope):
-                await response.aclose()
-                response = await self._following(method, url, scope, headers)
-        return response
+        Raises `failure` when it is not a passing one, or was tried often enough.
+        """
+        if not failure.transient or failures >= self.options.limits.attempts:
+            raise failure
+        _log.debug("registry.retry", failures=failures, code=failure.code, retry_after=failure.retry_after)
+        await self._pace.back_off(failures, failure.retry_after)
 
-    async def _following(self, method: str, url: httpx.URL, scope: str, headers: dict[str, str]) -> httpx.Response:
-        """Return the answer after redirects; the credentials go to the registry's own origin alone."""
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._wire.close()
+
+    async def _follow(self, method: str, url: httpx.URL, headers: Mapping[str, str], scope: str) -> httpx.Response:
+        """Send a request and follow where it is sent; the answer is no redirect, refusal or error of the server's."""
         for _ in range(self.options.limits.redirects + 1):
-            own = dict(headers)
-            if _same_origin(url, self.origin):
-                value = await self._authorization.header(scope)
-                own |= {"authorization": value} if value else {}
-            response = await self._once(method, url, own)
-            if response.status_code not in _MOVED:
+            response = await self._authorized(method, url, headers, scope)
+            if response.status_code not in REDIRECTS:
+                await raise_for_status(response)
                 return response
-            location = response.headers.get("location", "")
             await response.aclose()
-            url = self._next(url, location)
-        raise MalformedAnswer(f"{self.origin.host} redirects more than {self.options.limits.redirects} times")
+            url = redirect_target(response)
+        raise RedirectRefused(f"more than {self.options.limits.redirects} redirects in a row", exchange_of(response))
 
-    def _next(self, url: httpx.URL, location: str) -> httpx.URL:
-        """Return where a redirect leads; raises AddressRefused for what is no HTTP address or loses TLS."""
-        try:
-            found = url.join(location)
-        except httpx.InvalidURL:
-            raise AddressRefused(f"{url.host} redirects to an address that cannot be read") from None
-        if found.scheme not in ("http", "https") or not found.host or found.userinfo:
-            raise AddressRefused(f"{url.host} redirects to something other than an HTTP address")
-        if url.scheme == "https" and found.scheme == "http":
-            raise AddressRefused(f"{url.host} redirects from https to http; not followed")
-        return found
-
-    async def _once(self, method: str, url: httpx.URL, headers: dict[str, str], body: bytes = b"") -> httpx.Response:
-        """Send one request; raises RegistryUnavailable when nothing usable comes back."""
-        request = self._client.build_request(method, url, headers=headers, content=body or None)
-        self._client.cookies.clear()
-        try:
-            async with asyncio.timeout(self.options.limits.answer_seconds):
-                response = await self._client.send(request, stream=True)
-        except (TimeoutError, httpx.TimeoutException):
-            raise RegistryUnavailable(f"{_where(request)} does not answer in time") from None
-        except (httpx.RemoteProtocolError, httpx.LocalProtocolError, httpx.DecodingError):
-            raise RegistryUnavailable(f"{_where(request)} gives no proper HTTP answer") from None
-        except httpx.TransportError as error:
-            raise RegistryUnavailable(f"{_where(request)} cannot be reached: {_reason(error)}") from None
-        _LOG.debug("registry answered", method=method, host=url.host, path=url.path, status=response.status_code)
+    async def _authorized(self, method: str, url: httpx.URL, headers: Mapping[str, str], scope: str) -> httpx.Response:
+        """Send a request, with credentials if it goes to the registry itself, where one challenge is answered."""
+        if origin(url) != origin(self.base):
+            response = await self._wire.send(httpx.Request(method, url, headers=headers))
+            if response.status_code == 401:
+                await response.aclose()
+                raise RedirectRefused("the place redirected to wants credentials of its own", exchange_of(response))
+            return response
+        sent = await self._authorizer.header(scope)
+        response = await self._send(method, url, headers, sent)
+        if response.status_code != 401:
+            return response
+        better = await self._authorizer.answer(await _challenges(response), scope, sent, exchange_of(response))
+        response = await self._send(method, url, headers, better)
+        if response.status_code == 401:
+            raise await self._authorizer.refusal(await _challenges(response), exchange_of(response))
         return response
 
-    async def _send_for_token(self, method: str, url: httpx.URL, headers: dict[str, str], body: bytes) -> bytes:
-        """Send a request to a token service; redirects are not followed: they would carry the credentials along."""
-        response = await self._once(method, url, headers, body)
-        try:
-            async with asyncio.timeout(self.options.limits.answer_seconds):
-                content = await _read(response, 1024 * 1024)
-        except (TimeoutError, httpx.HTTPError):
-            raise RegistryUnavailable(f"the token service {url.host} broke off") from None
-        finally:
-            await response.aclose()
-        if response.status_code in (400, 401, 403):
-            raise refused(self.options)
-        if response.status_code != 200:
-            raise RegistryUnavailable(f"the token service {url.host} answers {_status(response)}")
-        return content
-
-    def _check_status(self, response: httpx.Response) -> None:
-        """Raise for the statuses that mean the same everywhere."""
-        where, status = _where(response.request), response.status_code
-        if status == 401:
-            raise refused(self.options)
-        if status == 403:
-            raise AccessDenied(f"{where} is not allowed with these credentials (403)")
-        if status == 429:
-            raise RateLimited(
-                f"{where} is limited (429), even after {self.options.limits.attempts} tries; lower the pace"
-            )
-        if status >= 500:
-            raise RegistryUnavailable(f"{where} answers {_status(response)}")
+    async def _send(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], authorization: str
+    ) -> httpx.Response:
+        shown = {"Authorization": authorization} if authorization else {}
+        return await self._wire.send(httpx.Request(method, url, headers={**headers, **shown}))
 
 
-def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
-    """Return whether scheme, host and port are the same."""
-
-    def origin(url: httpx.URL) -> tuple[str, str, int]:
-        return url.scheme, url.host, url.port or {"http": 80, "https": 443}[url.scheme]
-
-    return origin(one) == origin(other)
-
-
-def _where(request: httpx.Request) -> str:
-    """Return what was asked, for a message: never the query, which may hold a signature."""
-    return f"{request.method} {request.url.scheme}://{request.url.netloc.decode()}{request.url.path[:200]}"
-
-
-def _status(response: httpx.Response) -> str:
-    """Return a status with its name."""
+async def _challenges(response: httpx.Response) -> Sequence[Challenge]:
+    """Return what a 401 asks for; its body is read, so that the connection can be used again."""
     try:
-        return f"{response.status_code} {HTTPStatus(response.status_code).phrase}"
-    except ValueError:
-        return str(response.status_code)
+        await read_whole(response, ERROR_BODY)
+    except MalformedAnswer:  # the body of a refusal means nothing: the connection is closed instead
+        _log.debug("registry.unread_refusal", place=place_of(response.request.url))
+    return parse_challenges(response.headers.get_list("www-authenticate"))
 
 
-def _reason(error: httpx.TransportError) -> str:
-    """Return why a connection failed, and what helps."""
-    text = " ".join(str(error).split())[:200] or type(error).__name__
-    if "certificate" in text.lower():
-        return f"{text}; name its authority with --ca-file"
-    return text
+async def _chunks(response: httpx.Response, seconds: float) -> AsyncIterator[bytes]:
+    """Yield a body as it comes. Only waiting for it counts, not what the reader does in between."""
+    exchange = exchange_of(response)
+    chunks = aiter(response.aiter_raw())
+    left = seconds
+    while True:
+        started = time.monotonic()
+        with typed_failures(exchange):
+            async with _deadline(max(left, 0.001), exchange.method, response.request.url):
+                chunk = await anext(chunks, None)
+        left -= time.monotonic() - started
+        if chunk is None:
+            return
+        yield chunk
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes:
-    """Return the whole body; raises MalformedAnswer beyond `limit` bytes, before and after decompression."""
-    coding = response.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in ("", "identity", "gzip", "x-gzip"):
-        raise MalformedAnswer(f"{_where(response.request)} answers in an unknown content encoding")
-    inflate = zlib.decompressobj(wbits=31) if coding.endswith("gzip") else None
-    body = bytearray()
-    async for chunk in response.aiter_raw(_STEP):
-        if inflate is None:
-            body += chunk
-        else:
-            try:
-                body += inflate.decompress(chunk, limit + 1 - len(body))
-            except zlib.error:
-                raise MalformedAnswer(f"{_where(response.request)} answers with broken gzip") from None
-        if len(body) > limit:
-            raise MalformedAnswer(f"{_where(response.request)} answers with more than {limit} bytes")
-    return bytes(body)
+@asynccontextmanager
+async def _deadline(seconds: float, method: str, url: httpx.URL) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        exchange = Exchange(method, place_of(url))
+        raise RegistryUnavailable(f"the answer was not complete after {seconds:g} s", exchange) from None
