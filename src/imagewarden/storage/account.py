@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imagewarden.storage.errors import StorageError
 
-__all__ = ["Account", "can_reach", "server_account"]
+__all__ = ["Account", "become", "can_reach", "current_name", "server_account"]
 
 NAME = "imagewarden"
 
@@ -79,6 +79,26 @@ def server_account() -> Account:
             f"create it (useradd --system {NAME}), run as another user, or name a server with --database-url"
         )
     return found
+
+
+def current_name() -> str:
+    """Return the login name of this process's user, the number where it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def become(account: Account) -> None:
+    """Run as the account from here on, for good; nothing changes for the current user.
+
+    As root, files in a folder that the account can write must not be opened: a link there would lead anywhere.
+    """
+    if account.is_current:
+        return
+    os.initgroups(account.name, account.gid)
+    os.setgid(account.gid)
+    os.setuid(account.uid)
 
 
 def can_reach(path: Path, account: Account) -> bool:

@@ -14,7 +14,7 @@ import structlog
 
 from imagewarden.storage import errors
 from imagewarden.storage.errors import StorageError
-from imagewarden.storage.place import ensure_data_dir
+from imagewarden.storage.place import ensure_data_dir, folder_identity
 from imagewarden.storage.supervisor import STATE_FILE
 
 __all__ = ["EmbeddedServer"]
@@ -26,7 +26,10 @@ _started: set[int] = set()
 
 
 def _connect(data_dir: Path) -> tuple[socket.socket, dict[str, str]] | None:
-    """Return a lease of the running supervisor and what it says, None when there is none."""
+    """Return a lease of the running supervisor and what it says, None when there is none.
+
+    Waits while the server starts. A copied data folder names the supervisor of the original, which is not its own.
+    """
     try:
         control = str(json.loads((data_dir / STATE_FILE).read_text())["control"])
     except (OSError, ValueError, KeyError):
@@ -41,39 +44,51 @@ def _connect(data_dir: Path) -> tuple[socket.socket, dict[str, str]] | None:
             if not more:
                 raise ConnectionResetError  # the supervisor was just ending
             said += more
+        answer = json.loads(said)
+        if answer["folder"] != folder_identity(data_dir):
+            raise ConnectionRefusedError
     except OSError:
         lease.close()
         return None
     lease.settimeout(None)
-    return lease, json.loads(said)
+    return lease, answer
 
 
 def _spawn(data_dir: Path) -> dict[str, str]:
-    """Start a supervisor in a session of its own and return what it says first."""
+    """Start a supervisor in a session of its own and return what it says first; raises StorageError, DiskFull."""
     reader, writer = os.pipe()
     log = data_dir / "supervisor.log"
     _reap()
-    # The supervisor outlives this command where others need it: nobody here waits for its end.
-    child = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "imagewarden.storage.supervisor", str(data_dir)],
-        {**os.environ, "PYTHONUNBUFFERED": "1"},
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, writer, 1),
-            (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
-        ],
-        setsid=True,
-        setsigdef=[],
-    )
+    try:
+        # The supervisor outlives this command where others need it: nobody here waits for its end.
+        child = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-m", "imagewarden.storage.supervisor", str(data_dir)],
+            {name: value for name, value in os.environ.items() if not name.startswith("IMAGEWARDEN_")},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, writer, 1),
+                (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+            ],
+            setsid=True,
+            setsigmask=[],
+        )
+    except OSError as error:
+        os.close(reader)
+        kind = errors.DiskFull if errors.is_disk_full(error) else StorageError
+        raise kind(f"the supervisor of {data_dir} cannot be started: {error.strerror}; mend that, try again") from None
+    finally:
+        os.close(writer)
     _started.add(child)
-    os.close(writer)
     with os.fdopen(reader, "rb") as answer:
         line = answer.readline()
     try:
         said: dict[str, str] = json.loads(line)
     except ValueError:
         raise StorageError(f"the embedded database's supervisor ended at once; {log} says why") from None
+    if said["state"] != "ready":
+        os.waitpid(child, 0)
+        _started.discard(child)
     return said
 
 
@@ -141,6 +156,8 @@ class EmbeddedServer:
                 continue
             self._lease.close()
             self._lease = lease
+            if self._closed.is_set():
+                lease.close()
 
 
 def _escaped(text: str) -> str:

@@ -1,5 +1,7 @@
 """What can go wrong with the database, in words a user can act on."""
 
+import errno
+
 from imagewarden.model.errors import ImagewardenError
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "StorageError",
     "UnsupportedServer",
     "WrongOwner",
+    "is_disk_full",
 ]
 
 
@@ -59,3 +62,8 @@ class SchemaOlder(StorageError):
 
 class SchemaNewer(StorageError):
     """A database of a later version of Imagewarden."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether the system refused for want of space: a full disk, or a spent quota."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}

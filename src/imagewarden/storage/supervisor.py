@@ -6,7 +6,6 @@ a while, the server is stopped cleanly and this process ends. Nothing heavy is i
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -17,9 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-from imagewarden.storage.errors import DiskFull, StorageError
-from imagewarden.storage.place import find_place
-from imagewarden.storage.postgres import DATABASE, ROLE, Server
+from imagewarden.storage.account import become
+from imagewarden.storage.cluster import DATABASE, ROLE
+from imagewarden.storage.errors import DiskFull, LockHeld, StorageError, is_disk_full
+from imagewarden.storage.place import Place, find_place, folder_identity
+from imagewarden.storage.postgres import Server
 
 __all__ = ["CONTROL_SOCKET", "STATE_FILE", "main"]
 
@@ -29,6 +30,7 @@ CONTROL_SOCKET = "control"
 """Name of the control socket in the folder of sockets."""
 
 _LINGER_SECONDS = 2.0
+_ENDING_SECONDS = 0.5
 _RESTARTS = 5
 _RESTART_WINDOW = 60.0
 
@@ -36,19 +38,19 @@ _RESTART_WINDOW = 60.0
 class Supervisor:
     """One server, and those who need it."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self.place = find_place(data_dir)
-        self.server = Server(self.place)
+    def __init__(self, place: Place, lock: int) -> None:
+        self.place = place
+        self.lock = lock
+        self.identity = folder_identity(place.data_dir)
+        self.server = Server(place)
         self.leases: set[socket.socket] = set()
         self.selector = selectors.DefaultSelector()
         self.stopping = False
         self.idle_since = time.monotonic()
         self.restarts: list[float] = []
 
-    def open(self) -> None:
-        """Start the server, then answer at the control socket."""
-        self.server.start()
+    def listen(self) -> None:
+        """Answer at the control socket from now on; who comes before the server is up waits."""
         path = self.place.sockets / CONTROL_SOCKET
         path.unlink(missing_ok=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -57,9 +59,6 @@ class Supervisor:
         self.listener.listen(128)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ)
-        partial = self.data_dir / f"{STATE_FILE}.partial"
-        partial.write_text(json.dumps({"pid": os.getpid(), "control": str(path)}))
-        partial.replace(self.data_dir / STATE_FILE)
 
     def watch_signals(self) -> None:
         """Let signals wake the loop: SIGCHLD for the server, SIGTERM and SIGINT for us."""
@@ -79,15 +78,12 @@ class Supervisor:
     def run(self) -> None:
         """Serve leases until none is left for a while, or until told to stop."""
         while not self.stopping and not self._is_idle():
-            for key, _ in self.selector.select(timeout=0.25):
+            for key, _ in self.selector.select(timeout=5.0 if self.leases else 0.25):
                 self._handle(key.fileobj)
             if self.server.has_died() and not self.stopping:
                 self._restart()
             self.server.bound_log()
-        with contextlib.suppress(FileNotFoundError):
-            (self.data_dir / STATE_FILE).unlink()
         self.listener.close()
-        self.server.stop()
 
     def _is_idle(self) -> bool:
         """Return whether nobody has needed the server for a while."""
@@ -98,7 +94,7 @@ class Supervisor:
     def _handle(self, source: object) -> None:
         """Take a new lease, or notice the end of one."""
         if source is self.listener:
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError, ConnectionError):  # whoever it was is gone again
                 self._grant(self.listener.accept()[0])
         elif source is self._signals[0]:
             self._signals[0].recv(4096)
@@ -110,7 +106,7 @@ class Supervisor:
 
     def _grant(self, lease: socket.socket) -> None:
         """Tell a command how to connect, and count it."""
-        answer = {"host": str(self.place.sockets), "user": ROLE, "dbname": DATABASE, "pid": os.getpid()}
+        answer = {"host": str(self.place.sockets), "user": ROLE, "dbname": DATABASE, "folder": self.identity}
         try:
             lease.sendall(json.dumps(answer).encode() + b"\n")
         except OSError:
@@ -127,6 +123,8 @@ class Supervisor:
 
     def _restart(self) -> None:
         """Start the server again after it died; raises StorageError when it keeps dying."""
+        if os.fstat(self.lock).st_nlink == 0:  # in its place there may be another folder, with its own supervisor
+            raise StorageError(f"the data folder {self.place.data_dir} was removed while its database ran")
         now = time.monotonic()
         self.restarts = [moment for moment in self.restarts if now - moment < _RESTART_WINDOW] + [now]
         if len(self.restarts) > _RESTARTS:
@@ -139,14 +137,40 @@ class Supervisor:
 
 
 def _lock(data_dir: Path) -> int | None:
-    """Return the descriptor of the data folder's lock, None when another supervisor holds it."""
+    """Return the descriptor of the data folder's lock, None when another supervisor holds it and does not end soon."""
     descriptor = os.open(data_dir / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while not _flock(descriptor):
+        if time.monotonic() > deadline:
+            os.close(descriptor)
+            return None
+        time.sleep(0.02)
+    return descriptor
+
+
+def _flock(descriptor: int) -> bool:
+    """Return whether the lock is ours now; the kernel frees it however this process ends."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        return False
+    return True
+
+
+def _claim(place: Place) -> None:
+    """Hold the cluster's folder too: a data folder that was restored elsewhere may name the same; raises LockHeld."""
+    if not _flock(os.open(place.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)):
+        raise LockHeld(
+            f"the database in {place.home} is in use through another folder than {place.data_dir}; "
+            "end the commands that run on that one"
+        )
+
+
+def _announce(place: Place) -> None:
+    """Write down in the data folder where the control socket is; stale when nobody listens there."""
+    partial = place.data_dir / f"{STATE_FILE}.partial"
+    partial.write_text(json.dumps({"pid": os.getpid(), "control": str(place.sockets / CONTROL_SOCKET)}))
+    partial.replace(place.data_dir / STATE_FILE)
 
 
 def _say(**answer: str) -> None:
@@ -159,33 +183,44 @@ def _describe(error: Exception, data_dir: Path) -> StorageError:
     """Return an error as one that a user can read."""
     if isinstance(error, StorageError):
         return error
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_disk_full(error):
         return DiskFull(f"no space left on the disk of {data_dir}; free some and try again")
     return StorageError(f"the embedded database in {data_dir} cannot be started: {error}")
+
+
+def _run(data_dir: Path) -> None:
+    """Bring up the server of a data folder and serve leases to the end; raises StorageError kinds and OSError."""
+    lock = _lock(data_dir)
+    if lock is None:
+        _say(state="busy")
+        return
+    place = find_place(data_dir)
+    supervisor = Supervisor(place, lock)
+    _announce(place)
+    become(place.account)
+    _claim(place)
+    try:
+        supervisor.watch_signals()
+        supervisor.listen()
+        supervisor.server.start()
+        _say(state="ready")
+        supervisor.idle_since = time.monotonic()
+        supervisor.run()
+    finally:
+        supervisor.server.stop()
 
 
 def main(arguments: list[str]) -> int:
     """Run one supervisor; the first line on standard output is JSON: `ready`, `busy` or `error`."""
     data_dir = Path(arguments[0])
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    supervisor = None
+    os.umask(0o022)  # the account enters what root makes for it
+    os.chdir("/")
     try:
-        lock = _lock(data_dir)
-        if lock is None:
-            _say(state="busy")
-            return 0
-        supervisor = Supervisor(data_dir)
-        supervisor.watch_signals()
-        supervisor.open()
-        _say(state="ready")
-        supervisor.idle_since = time.monotonic()
-        supervisor.run()
+        _run(data_dir)
     except (StorageError, OSError) as error:
         told = _describe(error, data_dir)
         _say(state="error", kind=type(told).__name__, message=str(told))
         sys.stderr.write(f"{told}\n")
-        if supervisor is not None:
-            supervisor.server.stop()
         return 1
     return 0
 
