@@ -1,0 +1,26 @@
+"""What can go wrong with a synchronisation as a whole."""
+
+from imagewarden.model.errors import ImagewardenError
+
+__all__ = ["InvalidSource", "SyncAlreadyRunning", "SyncError", "UnknownRun"]
+
+
+class SyncError(ImagewardenError):
+    """Root of this room's errors."""
+
+
+class InvalidSource(SyncError):
+    """Stored options of a registry that cannot be read."""
+
+
+class UnknownRun(SyncError):
+    """A run that is not there."""
+
+
+class SyncAlreadyRunning(SyncError):
+    """Another process synchronises this registry right now."""
+
+    def __init__(self, name: str, run_id: int | None) -> None:
+        super().__init__(f"registry {name} is being synchronised already; its progress can be followed")
+        self.run_id = run_id
+        """The running run; None in the moment before it is written down."""

@@ -1,0 +1,89 @@
+"""What a run has done so far, written down about once a second for others to read."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from imagewarden.sync.runs import SyncProblem, now_ms
+from imagewarden.sync.tables import sync_run
+
+__all__ = ["Progress", "reported", "write"]
+
+_LOG = structlog.get_logger(__name__)
+_MOST_PROBLEMS = 100
+_EVERY_SECONDS = 1.0
+_COUNTERS = (
+    "repositories_done", "repositories_failed", "tags_seen", "added", "changed", "removed", "unchanged", "held",
+    "skipped",
+)  # fmt: skip
+
+
+class Progress(msgspec.Struct):
+    """Counters of one run; see SyncReport for their meaning."""
+
+    run_id: int
+    """The run."""
+    repositories_total: int | None = None
+    repositories_done: int = 0
+    repositories_failed: int = 0
+    tags_seen: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    held: int = 0
+    skipped: int = 0
+    problems: list[SyncProblem] = []
+    """The first 100."""
+    problems_beyond: int = 0
+    """How many more there were."""
+
+    def tell(self, where: str, code: str, error: str) -> None:
+        """Note something a user should know."""
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(SyncProblem(where[:400], code, error[:500]))
+        else:
+            self.problems_beyond += 1
+
+    def values(self) -> dict[str, object]:
+        """Return the columns of the run's row."""
+        problems = [msgspec.to_builtins(problem) for problem in self.problems]
+        if self.problems_beyond:
+            problems[-1] = {"where": "", "code": "more", "error": f"{self.problems_beyond + 1} more problems"}
+        return {
+            **{name: getattr(self, name) for name in _COUNTERS},
+            "repositories_total": self.repositories_total,
+            "problems": problems,
+            "heartbeat_at": now_ms(),
+        }
+
+
+async def write(engine: AsyncEngine, progress: Progress, **more: object) -> None:
+    """Write the counters down, in a transaction of their own."""
+    async with engine.begin() as connection:
+        statement = update(sync_run).where(sync_run.c.id == progress.run_id)
+        await connection.execute(statement.values(**progress.values(), **more))
+
+
+@asynccontextmanager
+async def reported(engine: AsyncEngine, progress: Progress) -> AsyncIterator[None]:
+    """Write the counters down about once a second for as long as the context is open."""
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(_EVERY_SECONDS)
+            await write(engine, progress)
+
+    ticker = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        ticker.cancel()
+        (ended,) = await asyncio.gather(ticker, return_exceptions=True)
+        if isinstance(ended, Exception):
+            _LOG.warning("progress could not be written", run=progress.run_id, kind=type(ended).__name__)
