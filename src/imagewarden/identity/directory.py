@@ -4,7 +4,8 @@ import re
 import uuid
 
 import msgspec
-from sqlalchemy import delete, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -81,12 +82,19 @@ def _checked(name: str, what: str) -> str:
     return name
 
 
+async def _stored(connection: AsyncConnection, statement: Insert, column: ColumnElement[str]) -> bool:
+    """Run an INSERT that may meet a row of that name; returns whether it stored anything.
+
+    Not by catching the violation, which would end the caller's transaction.
+    """
+    return (await connection.execute(statement.returning(column))).one_or_none() is not None
+
+
 async def create_domain(connection: AsyncConnection, name: str) -> str:
     """Create a domain with its default enterprise project; returns its id. Raises AlreadyExists, InvalidIdentity."""
     made = uuid.uuid4().hex
     statement = upsert(domain).values(id=made, name=_checked(name, "domain name"), created_at=now_ms())
-    done = await connection.execute(statement.on_conflict_do_nothing(index_elements=["name"]))
-    if not done.rowcount:
+    if not await _stored(connection, statement.on_conflict_do_nothing(index_elements=["name"]), domain.c.id):
         raise AlreadyExists(f"a domain {name} exists already")
     await create_enterprise_project(connection, made, DEFAULT_ENTERPRISE_PROJECT, "default")
     return made
@@ -105,8 +113,8 @@ async def create_project(connection: AsyncConnection, domain_id: str, name: str,
     """Create a project; raises AlreadyExists, InvalidIdentity."""
     made = Project(uuid.uuid4().hex, domain_id, _checked(name, "project name"), description, enabled=True)
     statement = upsert(project).values(**msgspec.structs.asdict(made), created_at=now_ms())
-    done = await connection.execute(statement.on_conflict_do_nothing(index_elements=["domain_id", "name"]))
-    if not done.rowcount:
+    statement = statement.on_conflict_do_nothing(index_elements=["domain_id", "name"])
+    if not await _stored(connection, statement, project.c.id):
         raise AlreadyExists(f"a project {name} exists already in this domain")
     return made
 
@@ -155,7 +163,7 @@ async def create_user(connection: AsyncConnection, domain_id: str, name: str, pa
         "password_changed_at": now,
     }
     statement = upsert(user_account).values(row).on_conflict_do_nothing(index_elements=["domain_id", "name"])
-    if not (await connection.execute(statement)).rowcount:
+    if not await _stored(connection, statement, user_account.c.id):
         raise AlreadyExists(f"a user {name} exists already in this domain")
     return made
 
@@ -182,10 +190,8 @@ async def grant_role(
         )
         source = source.where(select(enterprise_project.c.id).where(same).exists())
     statement = upsert(role_assignment).from_select([*_GRANT_KEY, "role"], source)
-    done = await connection.execute(
-        statement.on_conflict_do_update(index_elements=_GRANT_KEY, set_={"role": role.value})
-    )
-    if not done.rowcount:
+    statement = statement.on_conflict_do_update(index_elements=_GRANT_KEY, set_={"role": role.value})
+    if not await _stored(connection, statement, role_assignment.c.role):
         raise UnknownIdentity("there is no such user, project and enterprise project in one domain")
 
 
