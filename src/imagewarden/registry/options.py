@@ -21,8 +21,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Names in one listing, all pages together."""
     pages: int = 20_000
     """Pages of one listing."""
-    config_bytes: int = 16 * MIB
-    """Largest image config that is read as a whole."""
     connect_seconds: float = 10.0
     """Until connected, for each address of a name."""
     read_seconds: float = 60.0
