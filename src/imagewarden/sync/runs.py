@@ -96,7 +96,8 @@ def now_ms() -> int:
 
 def _report(row: Row[*tuple[Any, ...]]) -> SyncReport:
     """Return a row as a report."""
-    return msgspec.convert(dict(row._mapping), SyncReport)  # noqa: SLF001 # a public name of SQLAlchemy
+    *values, problems = row
+    return SyncReport(*values, problems=msgspec.convert(problems, list[SyncProblem]))
 
 
 async def request_run(connection: AsyncConnection, registry_id: str) -> int:
