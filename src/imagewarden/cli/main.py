@@ -6,7 +6,8 @@ import typer
 from typer.core import TyperGroup
 
 from imagewarden import __version__
-from imagewarden.cli import admin, init, serve, worker
+from imagewarden.cli import images, init, serve, worker
+from imagewarden.cli.admin import admin
 from imagewarden.cli.errors import reported
 from imagewarden.cli.output import markup_mode, say
 
@@ -51,7 +52,8 @@ def _root(
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
-app.add_typer(admin.app, name="admin")
+app.command("images")(images.images)
+app.add_typer(admin, name="admin")
 
 
 def run() -> None:

@@ -23,6 +23,10 @@ __all__ = [
 ]
 
 
+_WIDE = 120
+"""Columns of a terminal that has room for everything."""
+
+
 class Column(NamedTuple):
     """A column of a table."""
 
@@ -30,6 +34,8 @@ class Column(NamedTuple):
     """Its heading."""
     right: bool = False
     """Whether its values stand to the right, as numbers do."""
+    wide: bool = False
+    """Whether a terminal narrower than 120 columns goes without it."""
 
 
 def is_terminal() -> bool:
@@ -85,17 +91,26 @@ def print_table(
         if footer:
             note(footer)
         return
+    painted = styles if styles is not None else ([""] * len(columns) for _ in cells)
+    _print_rich(columns, cells, painted, footer)
+
+
+def _print_rich(
+    columns: Sequence[Column], cells: Iterable[Sequence[str]], styles: Iterable[Sequence[str]], footer: str
+) -> None:
+    """Print a table for a person, as wide as the terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
+    terminal = console()
+    shown = [at for at, column in enumerate(columns) if not column.wide or terminal.width >= _WIDE]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=footer or None, caption_justify="left")
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
-    painted = [list(row) for row in styles] if styles is not None else [[""] * len(columns) for _ in cells]
-    for row, paint in zip(cells, painted, strict=True):
-        table.add_row(*(Text(cell, style) for cell, style in zip(row, paint, strict=True)))
-    console().print(table)
+    for at in shown:
+        table.add_column(columns[at].title, justify="right" if columns[at].right else "left", overflow="fold")
+    for row, paint in zip(cells, styles, strict=True):
+        table.add_row(*(Text(row[at], paint[at]) for at in shown))
+    terminal.print(table)
 
 
 def print_facts(facts: dict[str, str]) -> None:

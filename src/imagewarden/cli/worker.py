@@ -42,7 +42,8 @@ async def _work(database: "Database", settings: "Settings") -> None:
     from imagewarden.jobs.worker import run_worker
 
     vault = open_vault(settings.data_dir, settings.secret_key)
-    engine = database.engine(pool_size=settings.database_pool)
+    # Each running synchronisation keeps one connection, its lock's, and needs others now and then.
+    engine = database.engine(pool_size=max(settings.database_pool, settings.job_concurrency + 4))
     try:
         await run_worker(database, engine, vault, concurrency=settings.job_concurrency)
     finally:

@@ -11,6 +11,7 @@ __all__ = ["RetryTransient"]
 
 _ATTEMPTS = 6
 _FIRST_WAIT = 2
+_BUSY_WAIT = 10
 _LONGEST_WAIT = 300
 
 
@@ -22,12 +23,21 @@ def _is_transient(exception: BaseException) -> bool:
 
 
 class RetryTransient(BaseRetryStrategy):
-    """Try again what a stopping worker gave up, at once; what the database broke off, after 2 s, 4 s ... 5 times."""
+    """Try again what a stopping worker gave up, what has to wait for others, and what the database broke off.
+
+    The first at once; the second every 10 s, without end; the last after 2 s, 4 s ..., 5 times.
+    """
+
+    def __init__(self, *, wait_for: tuple[type[Exception], ...] = ()) -> None:
+        """Make a strategy; `wait_for` are errors that say that somebody else has to finish first."""
+        self._wait_for = wait_for
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         """Return when to try again, None for a failure that is final."""
         if isinstance(exception, asyncio.CancelledError):
             return RetryDecision(retry_in={"seconds": 0})
+        if isinstance(exception, self._wait_for):
+            return RetryDecision(retry_in={"seconds": _BUSY_WAIT})
         if not _is_transient(exception) or job.attempts + 1 >= _ATTEMPTS:
             return None
         return RetryDecision(retry_in={"seconds": min(_FIRST_WAIT * 2**job.attempts, _LONGEST_WAIT)})

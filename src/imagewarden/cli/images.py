@@ -1,0 +1,185 @@
+"""`imagewarden images`: the image list, with the API's filters as options."""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from imagewarden.cli.options import AsJson, DatabaseUrl, DataDir, Project
+from imagewarden.cli.output import Column, human_size, human_time, print_table, say
+from imagewarden.cli.session import Session, run
+
+if TYPE_CHECKING:
+    from imagewarden.api.v5.image_filters import ImageListRequest
+    from imagewarden.inventory.rows import ImagePage, ImageRow
+
+__all__ = ["FILTERS", "Filter", "images"]
+
+
+class Filter(NamedTuple):
+    """A parameter of the image list as an option."""
+
+    name: str
+    """The parameter's name in the API; the option's has dashes."""
+    help: str
+    """What it asks for."""
+    metavar: str = "TEXT"
+    """How its value is shown; empty for a yes-or-no option."""
+
+
+FILTERS = (
+    Filter("registry_name", "Registry."),
+    Filter("namespace", "First part of the repository's name."),
+    Filter("image_name", "The rest of the repository's name."),
+    Filter("image_version", "Tag."),
+    Filter("search", "Part of namespace, name or tag, in any case."),
+    Filter("severity_level", "Worst finding.", "Security|Low|Medium|High"),
+    Filter("scan_status", "State of the scan; any_failed for all three kinds of failure.", "STATUS"),
+    Filter("risky", "Images with findings, or without.", ""),
+    Filter("has_vul", "Images with vulnerabilities, or without.", ""),
+    Filter("has_unsafe_setting", "Images with unsafe settings, or without.", ""),
+    Filter("has_malicious_file", "Images with malicious files, or without.", ""),
+    Filter("is_multarch", "Multi-architecture images, or none of them.", ""),
+    Filter("latest_version", "The newest tag of each repository only.", ""),
+    Filter("image_type", "Kind of image.", "private_image|shared_image|instance_image|harbor|jfrog|other"),
+    Filter("image_size", "Exact size.", "BYTES"),
+    Filter("start_latest_update_time", "Tag last changed at or after.", "MS"),
+    Filter("end_latest_update_time", "Tag last changed at or before.", "MS"),
+    Filter("start_latest_scan_time", "Last scan ended at or after.", "MS"),
+    Filter("end_latest_scan_time", "Last scan ended at or before.", "MS"),
+    Filter("start_latest_sync_time", "Last seen by a synchronisation at or after.", "MS"),
+    Filter("end_latest_sync_time", "Last seen by a synchronisation at or before.", "MS"),
+    Filter("instance_id", "Id of the SWR enterprise instance."),
+    Filter("instance_name", "Name of the SWR enterprise instance."),
+    Filter("enterprise_project_id", "Enterprise project; all_granted_eps for all; 0 without it.", "ID"),
+    Filter("sort_key", "Order; by id without it.", "latest_scan_time"),
+    Filter("sort_dir", "Direction of the order; asc without it.", "asc|desc"),
+    Filter("offset", "Images to skip.", "N"),
+    Filter("limit", "Images to show, 1 to 200; 10 without it.", "N"),
+)
+"""Every parameter of the list, checked by the API's own rules when the command runs."""
+
+_STYLES = {"High": "bold red", "Medium": "yellow", "Low": "blue", "Security": "green"}
+_COLUMNS = (
+    Column("REGISTRY", wide=True),
+    Column("REPOSITORY"),
+    Column("TAG"),
+    Column("DIGEST", wide=True),
+    Column("PLATFORM"),
+    Column("SIZE", right=True),
+    Column("STATUS"),
+    Column("VUL/SET/MAL", right=True),
+    Column("SEVERITY"),
+    Column("UPDATED", wide=True),
+)
+_SEVERITY = 8
+_DIGEST_DIGITS = 12
+
+
+def _with_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that takes `**filters` an option for each of FILTERS, before its other options."""
+
+    def parameter(each: Filter) -> inspect.Parameter:
+        option = typer.Option(help=each.help, metavar=each.metavar or None)
+        kind = str | None if each.metavar else bool | None
+        return inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
+        )
+
+    signature = inspect.signature(command, eval_str=True)
+    others = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    parameters = [*map(parameter, FILTERS), *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in others)]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # read by inspect
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+@_with_filters
+def images(
+    project: Project = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+    **filters: Any,
+) -> None:
+    """List images, by any mix of filters; --json prints what the API would answer."""
+    asked = _checked(filters)
+
+    async def work(session: Session) -> "ImagePage":
+        from imagewarden.identity.directory import find_project
+        from imagewarden.inventory.query import list_images
+
+        async with session.engine.connect() as connection:
+            found = await find_project(connection, project)
+            return await list_images(
+                connection, found.id, asked.asked, asked.order, offset=asked.offset, limit=asked.limit
+            )
+
+    page = run(work, data_dir=data_dir, database_url=database_url)
+    if as_json:
+        import msgspec
+
+        from imagewarden.api.v5.image_rows import image_list
+
+        say(msgspec.json.encode(image_list(page)).decode())
+        return
+    _print(page, asked.offset)
+
+
+def _checked(filters: dict[str, Any]) -> "ImageListRequest":
+    """Return what the options ask for; raises a usage error that names the option, by the API's rules."""
+    from urllib.parse import urlencode
+
+    from imagewarden.api.errors import InvalidParameter
+    from imagewarden.api.parameters import parse_query
+    from imagewarden.api.v5.image_filters import IMAGE_LIST_PARAMETERS, image_list_request
+
+    given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in filters.items()}
+    query = urlencode(
+        {name: value for name, value in given.items() if value is not None}, errors="surrogateescape"
+    ).encode()
+    try:
+        return image_list_request(parse_query(query, IMAGE_LIST_PARAMETERS), granted=None)
+    except InvalidParameter as error:
+        option = f"--{error.name.replace('_', '-')}"
+        raise typer.BadParameter(error.message.replace(f"parameter {error.name}", option, 1)) from None
+
+
+def _platform(row: "ImageRow") -> str:
+    """Return the platforms of an image, counted where there are many."""
+    if not row.is_index:
+        return "/".join(part for part in (row.os, row.architecture, row.variant) if part)
+    names = ["/".join(part for part in (each.os, each.architecture, each.variant) if part) for each in row.children]
+    return ",".join(names) if len(names) <= 2 else f"{len(names)} platforms"
+
+
+def _cells(row: "ImageRow") -> list[str]:
+    """Return an image as a table's row."""
+    counts = (row.vulnerability_count, row.unsafe_setting_count, row.malicious_file_count)
+    return [
+        row.registry_name,
+        f"{row.namespace}/{row.name}" if row.namespace else row.name,
+        row.tag,
+        row.digest.partition(":")[2][:_DIGEST_DIGITS],
+        _platform(row),
+        human_size(row.size),
+        row.scan_status,
+        "/".join(map(str, counts)) if row.scanned_at is not None else "-",
+        row.risk_level or "-",
+        human_time(row.updated_at),
+    ]
+
+
+def _print(page: "ImagePage", offset: int) -> None:
+    """Print a page as a table, with where it stands in the whole."""
+    styles = []
+    for row in page.rows:
+        paint = [""] * len(_COLUMNS)
+        paint[_SEVERITY] = _STYLES.get(row.risk_level or "", "")
+        styles.append(paint)
+    if page.rows:
+        footer = f"showing {offset + 1}-{offset + len(page.rows)} of {page.total}"
+    else:
+        footer = f"showing none of {page.total}" if page.total else "no image matches"
+    print_table(_COLUMNS, map(_cells, page.rows), footer=footer, styles=styles)
