@@ -70,9 +70,11 @@ class Authorizer:
 
     async def refusal(self, challenges: Sequence[Challenge], exchange: Exchange) -> AuthenticationFailed | AccessDenied:
         """Return the error for a 401 that nothing helps against."""
+        anonymous = (await self._own()).is_anonymous
         if any(one.parameters.get("error") == "insufficient_scope" for one in challenges):
-            return AccessDenied("the token does not allow this", exchange)
-        if (await self._own()).is_anonymous:
+            who = "anyone without credentials" if anonymous else "this user"
+            return AccessDenied(f"the registry does not allow this to {who}", exchange)
+        if anonymous:
             return AuthenticationFailed("the registry wants credentials, and none are stored", exchange)
         return AuthenticationFailed("the registry does not accept the credentials", exchange)
 
