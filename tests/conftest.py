@@ -1,8 +1,8 @@
 """Fixtures of the whole suite: two kinds of PostgreSQL, a fresh database a test, a vault."""
 
-import asyncio
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +44,13 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def embedded_database(embedded_conninfo: str) -> Iterator[Database]:
     """Give a fresh database on the embedded server alone."""
     with postgres.fresh_database(embedded_conninfo) as found:
+        yield found
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """Give a data folder of its own to the test, which the database's account reaches; not made yet."""
+    with postgres.temporary_data_dir() as found:
         yield found
 
 

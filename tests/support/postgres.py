@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -16,8 +17,10 @@ from psycopg.conninfo import make_conninfo
 from imagewarden.storage import schema
 from imagewarden.storage.database import Database
 from imagewarden.storage.embedded import EmbeddedServer
+from tests.support import embedded
+from tests.support.embedded import wait_until
 
-__all__ = ["TEMPLATE", "debian_server", "embedded_server", "fresh_database", "make_template"]
+__all__ = ["TEMPLATE", "debian_server", "embedded_server", "fresh_database", "make_template", "temporary_data_dir"]
 
 TEMPLATE = "imagewarden_template"
 
@@ -34,55 +37,62 @@ def _debian_binaries() -> Path:
 
 @contextmanager
 def debian_server() -> Iterator[str]:
-    """Run Debian's PostgreSQL on a socket in a temporary folder; gives its connection string."""
+    """Run Debian's PostgreSQL on a socket in a temporary folder; gives its connection string.
+
+    Its superuser `tester` may connect as it is; every other role needs its password.
+    """
     binaries = _debian_binaries()
     home = Path(tempfile.mkdtemp(prefix="iw-pg-"))
     runner: list[str] = []
     if os.geteuid() == 0:
-        runner = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        runner = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=INT"]
         shutil.chown(home, "nobody")
     subprocess.run(
         [*runner, binaries / "initdb", "-D", home / "data", "-U", "tester", "-A", "trust", "-E", "UTF8",
          "--locale=C.UTF-8", "--no-sync"],
         check=True, stdout=subprocess.DEVNULL, cwd="/",
     )  # fmt: skip
-    log = (home / "log").open("wb")
-    server = subprocess.Popen(
-        [*runner, binaries / "postgres", "-D", home / "data", "-k", home, "-c", "listen_addresses=", "-c", "fsync=off"],
-        stdout=log, stderr=log, cwd="/",
-    )  # fmt: skip
-    conninfo = make_conninfo(host=str(home), user="tester", dbname="postgres")
+    (home / "data/pg_hba.conf").write_text("local all tester trust\nlocal all all scram-sha-256\n")
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*runner, binaries / "postgres", "-D", home / "data", "-k", home,
+             "-c", "listen_addresses=", "-c", "fsync=off"],
+            stdout=log, stderr=log, cwd="/",
+        )  # fmt: skip
     try:
-        for _ in range(200):
-            ready = subprocess.run([binaries / "pg_isready", "-q", "-h", home], check=False)
-            if ready.returncode == 0:
-                break
-            subprocess.run(["sleep", "0.05"], check=True)
-        yield conninfo
+        ready = [str(binaries / "pg_isready"), "-q", "-h", str(home)]
+        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 30.0)
+        yield make_conninfo(host=str(home), user="tester", dbname="postgres")
     finally:
-        server.terminate()
-        subprocess.run(["kill", "-INT", str(server.pid)], check=False)
+        server.send_signal(signal.SIGINT)
         server.wait(20)
-        log.close()
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(home)
+
+
+@contextmanager
+def temporary_data_dir() -> Iterator[Path]:
+    """Give a data folder that is not there yet, where every account may pass through; its server ends with it."""
+    home = Path(tempfile.mkdtemp(prefix="iw-data-"))
+    home.chmod(0o711)
+    data_dir = home / "data"
+    try:
+        yield data_dir
+    finally:
+        embedded.stop(data_dir)
+        shutil.rmtree(home)
 
 
 @contextmanager
 def embedded_server() -> Iterator[str]:
     """Run the embedded server on a temporary data folder; gives its connection string."""
-    home = Path(tempfile.mkdtemp(prefix="iw-data-"))
-    home.chmod(0o711)
-    try:
-        with EmbeddedServer.start(home / "data") as server:
-            yield server.conninfo
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with temporary_data_dir() as data_dir, EmbeddedServer.start(data_dir) as server:
+        yield server.conninfo
 
 
 def make_template(conninfo: str) -> None:
     """Make the migrated database that each test's own is copied from."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{TEMPLATE}" TEMPLATE template0 ENCODING UTF8')  # type: ignore[arg-type]
+        connection.execute(f'CREATE DATABASE "{TEMPLATE}" TEMPLATE template0 ENCODING UTF8')
     schema.upgrade(Database(make_conninfo(conninfo, dbname=TEMPLATE)))
 
 
@@ -91,9 +101,9 @@ def fresh_database(conninfo: str) -> Iterator[Database]:
     """Give a copy of the template, dropped afterwards."""
     name = f"t_{uuid.uuid4().hex}"
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')  # type: ignore[arg-type]
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
     try:
         yield Database(make_conninfo(conninfo, dbname=name))
     finally:
         with psycopg.connect(conninfo, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[arg-type]
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -1,0 +1,1 @@
+"""Tests of the database: the embedded server, other servers, the schema."""
