@@ -35,17 +35,28 @@ class Database:
     conninfo: str
     """libpq's connection string; may hold a password: never logged or shown."""
 
-    def engine(self, *, pool_size: int = 10) -> AsyncEngine:
-        """Return an asynchronous engine of at most `pool_size` connections; dispose of it when done."""
+    def engine(self, *, pool_size: int = 10, statement_seconds: float = 60.0) -> AsyncEngine:
+        """Return an asynchronous engine of at most `pool_size` connections; dispose of it when done.
+
+        The server ends a statement that takes longer than `statement_seconds`.
+        """
         return create_async_engine(
             "postgresql+psycopg://",
-            async_creator=lambda: psycopg.AsyncConnection.connect(self.conninfo),
+            async_creator=lambda: self._connect(statement_seconds),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10.0,
             pool_pre_ping=True,
             hide_parameters=True,
         )
+
+    async def _connect(self, statement_seconds: float) -> psycopg.AsyncConnection:
+        """Return a connection whose statements are bounded; not by a start-up option, which poolers refuse."""
+        connection = await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True)
+        limit = f"{statement_seconds * 1000:.0f}"
+        await connection.execute("SELECT set_config('statement_timeout', %s, false)", (limit,))
+        await connection.set_autocommit(False)
+        return connection
 
     def sync_engine(self) -> Engine:
         """Return a plain engine, for migrations."""
@@ -55,14 +66,22 @@ class Database:
 
 
 def _with_defaults(text: str) -> str:
-    """Return a URL or connection string with our defaults; raises DatabaseUnreachable for another form."""
+    """Return a URL or connection string with our defaults; raises DatabaseUnreachable for another form.
+
+    What a special character makes of a password must not be taken for a host or a port: errors name those.
+    """
+    url = text.replace("postgresql+psycopg://", "postgresql://", 1)
+    authority, _, rest = url.partition("://")[2].partition("/")
     try:
-        given = conninfo_to_dict(text.replace("postgresql+psycopg://", "postgresql://", 1))
+        given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
+        given = {}
+    port = str(given.get("port", "")).replace(",", "")
+    if not given or authority.count("@") > 1 or "@" in rest.partition("?")[0] or not (port.isdigit() or not port):
         raise DatabaseUnreachable(
             "the database URL cannot be read; it looks like postgresql://user:password@host:5432/name, "
             "with special characters in the password percent-encoded"
-        ) from None
+        )
     return make_conninfo("", **{**_DEFAULTS, **given})
 
 
