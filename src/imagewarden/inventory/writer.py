@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy import text as sql_text
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imagewarden.inventory.tables import image, image_platform
@@ -104,22 +104,22 @@ class Written(NamedTuple):
     """Rows whose tag had moved."""
 
 
-_UNSCANNED = {
-    "scan_status": ScanStatus.UNSCAN.value,
-    "failure_code": None,
-    "failure_reason": None,
-    "scanned_at": None,
-    "vulnerability_count": 0,
-    "unsafe_setting_count": 0,
-    "malicious_file_count": 0,
-    "risk_level": None,
-}
-"""A tag that moved names another image: what was found in the old one is not said of it."""
-
-_REWRITTEN = (
-    "digest", "config_digest", "media_type", "size", "os", "architecture", "variant", "scannable", "is_index",
-    "updated_at", "synced_at", "sync_run_id", "missing_since", "kind", "enterprise_project_id",
+_WRITTEN = (
+    "project_id", "enterprise_project_id", "registry_id", "namespace", "name", "tag", "digest", "config_digest", "kind",
+    "media_type", "size", "os", "architecture", "variant", "scannable", "is_index", "updated_at", "synced_at",
+    "sync_run_id",
 )  # fmt: skip
+_KEY = frozenset(("project_id", "registry_id", "namespace", "name", "tag"))
+# A tag that moved names another image: what was found in the old one is not said of it.
+_UPSERT = sql_text(f"""
+INSERT INTO image ({", ".join(_WRITTEN)})
+SELECT {", ".join(_WRITTEN)} FROM jsonb_populate_recordset(NULL::image, :rows)
+ON CONFLICT (registry_id, namespace, name, tag) WHERE removed_at IS NULL DO UPDATE SET
+  {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN if name not in _KEY)}, missing_since = NULL,
+  scan_status = '{ScanStatus.UNSCAN.value}', failure_code = NULL, failure_reason = NULL, scanned_at = NULL,
+  vulnerability_count = 0, unsafe_setting_count = 0, malicious_file_count = 0, risk_level = NULL
+RETURNING id, tag, xmax = 0 AS added
+""").bindparams(bindparam("rows", type_=JSONB))  # noqa: S608 # constants
 
 
 async def known_tags(
@@ -177,7 +177,6 @@ def _row(target: Target, facts: ImageFacts) -> dict[str, object]:
         "updated_at": facts.updated_at,
         "synced_at": target.now,
         "sync_run_id": target.run_id,
-        "missing_since": None,
     }
 
 
@@ -188,17 +187,7 @@ async def write_images(connection: AsyncConnection, target: Target, found: Seque
     """
     if not found:
         return Written(0, 0)
-    statement = upsert(image)
-    rewritten = {name: statement.excluded[name] for name in _REWRITTEN}
-    statement = statement.on_conflict_do_update(
-        index_elements=["registry_id", "namespace", "name", "tag"],
-        index_where=sql_text("removed_at IS NULL"),
-        set_={**rewritten, **_UNSCANNED},
-    )
-    result = await connection.execute(
-        statement.returning(image.c.id, image.c.tag, sql_text("(xmax = 0) AS added")),
-        [_row(target, facts) for facts in found],
-    )
+    result = await connection.execute(_UPSERT, {"rows": [_row(target, facts) for facts in found]})
     rows = {row.tag: row for row in result}
     await _write_children(connection, [(rows[facts.tag].id, facts.children) for facts in found])
     added = sum(1 for row in rows.values() if row.added)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from imagewarden.sync.runs import SyncProblem, now_ms
 from imagewarden.sync.tables import sync_run
 
-__all__ = ["Progress", "reported", "write"]
+__all__ = ["Progress", "reported", "storable", "write"]
 
 _LOG = structlog.get_logger(__name__)
 _MOST_PROBLEMS = 100
@@ -21,6 +21,11 @@ _COUNTERS = (
     "repositories_done", "repositories_failed", "tags_seen", "added", "changed", "removed", "unchanged", "held",
     "skipped",
 )  # fmt: skip
+
+
+def storable(text: str) -> str:
+    """Return text without what PostgreSQL cannot keep: NUL characters and lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 class Progress(msgspec.Struct):
@@ -46,7 +51,7 @@ class Progress(msgspec.Struct):
     def tell(self, where: str, code: str, error: str) -> None:
         """Note something a user should know."""
         if len(self.problems) < _MOST_PROBLEMS:
-            self.problems.append(SyncProblem(where[:400], code, error[:500]))
+            self.problems.append(SyncProblem(storable(where[:400]), code, storable(error[:500])))
         else:
             self.problems_beyond += 1
 

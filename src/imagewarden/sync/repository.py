@@ -21,7 +21,7 @@ from imagewarden.model.digest import Digest
 from imagewarden.registry.adapter import RegistryAdapter, TagRecord, Unchanged
 from imagewarden.registry.errors import ManifestNotFound, RegistryError, RegistryUnavailable
 from imagewarden.registry.selection import NewestTags, Selection
-from imagewarden.sync.progress import Progress
+from imagewarden.sync.progress import Progress, storable
 from imagewarden.sync.resolve import NoImage, Resolved, resolve
 from imagewarden.sync.skips import SkippedTag, forget_skips, known_skips, touch_skips, write_skips
 
@@ -49,7 +49,7 @@ class _Outcome(NamedTuple):
 def _skip(outcome: _Outcome) -> SkippedTag | None:
     """Return what to remember of a tag that holds no image."""
     if isinstance(outcome.found, NoImage) and outcome.digest is not None:
-        return outcome.record.tag, outcome.digest, outcome.found.reason
+        return outcome.record.tag, outcome.digest, storable(outcome.found.reason)
     return None
 
 
@@ -205,7 +205,7 @@ class RepositorySync:
             tag=tag,
             digest=found.digest,
             config_digest=found.config_digest,
-            media_type=found.media_type,
+            media_type=storable(found.media_type[:255]),
             size=found.size,
             platform=found.platform,
             scannable=found.scannable,

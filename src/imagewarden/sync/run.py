@@ -275,14 +275,20 @@ async def _names(adapter: RegistryAdapter, selection: Selection) -> AsyncIterato
 
 
 async def _batches(names: AsyncIterator[str]) -> AsyncIterator[list[str]]:
-    """Yield names in batches, each name once a batch."""
+    """Yield names in batches, each name once a batch; what came before an error is yielded before it is raised."""
     batch: dict[str, None] = {}
-    async for name in names:
-        batch[name] = None
-        if len(batch) >= _BATCH:
-            yield list(batch)
-            batch = {}
+    failure: ImagewardenError | None = None
+    try:
+        async for name in names:
+            batch[name] = None
+            if len(batch) >= _BATCH:
+                yield list(batch)
+                batch = {}
+    except ImagewardenError as error:
+        failure = error
     yield list(batch)
+    if failure is not None:
+        raise failure
 
 
 def _first(failures: BaseExceptionGroup[ImagewardenError]) -> ImagewardenError:

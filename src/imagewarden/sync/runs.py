@@ -96,8 +96,8 @@ def now_ms() -> int:
 
 def _report(row: Row[*tuple[Any, ...]]) -> SyncReport:
     """Return a row as a report."""
-    *values, problems = row
-    return SyncReport(*values, problems=msgspec.convert(problems, list[SyncProblem]))
+    values = tuple(row)
+    return SyncReport(*values[:-1], msgspec.convert(values[-1], list[SyncProblem]))
 
 
 async def request_run(connection: AsyncConnection, registry_id: str) -> int:

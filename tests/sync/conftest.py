@@ -1,0 +1,73 @@
+"""A project with one registry, and a way to synchronise it from memory."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.support.adapter import MemoryRegistry
+
+from imagewarden.identity.bootstrap import bootstrap
+from imagewarden.identity.vault import Vault
+from imagewarden.inventory.registries import NewRegistry, RegistryRecord, add_registry
+from imagewarden.inventory.tables import image
+from imagewarden.model.registry_kind import RegistryType
+from imagewarden.registry.adapter import RegistryAdapter
+from imagewarden.storage.database import Database
+from imagewarden.sync.run import sync_registry
+from imagewarden.sync.runs import SyncReport
+
+
+@dataclass
+class Project:
+    """A project with one registry."""
+
+    engine: AsyncEngine
+    """Its database."""
+    vault: Vault
+    """Its vault."""
+    record: RegistryRecord
+    """Its registry."""
+    memory: MemoryRegistry
+    """What the registry holds."""
+
+    async def sync(self, adapter: RegistryAdapter | None = None) -> SyncReport:
+        """Synchronise."""
+        return await sync_registry(self.engine, self.vault, self.record.id, adapter=adapter or self.memory)
+
+    async def rows(self) -> dict[str, Any]:
+        """Return the live rows by `repository:tag`."""
+        async with self.engine.connect() as connection:
+            found = await connection.execute(select(image).where(image.c.removed_at.is_(None)).order_by(image.c.id))
+            return {f"{row.namespace}/{row.name}:{row.tag}".lstrip("/"): row for row in found}
+
+
+async def make_project(database: Database, vault: Vault, **fields: Any) -> Project:
+    """Bootstrap a database and add a registry."""
+    engine = database.engine(pool_size=8)
+    async with engine.begin() as connection:
+        keys = await bootstrap(connection, vault, "local")
+        assert keys is not None
+        new = NewRegistry(
+            **{"name": "memory", "type": RegistryType.OTHER, "url": "http://memory.example.test", **fields}
+        )
+        record = await add_registry(connection, vault, keys.project_id, new)
+    return Project(engine, vault, record, MemoryRegistry())
+
+
+@pytest.fixture
+async def project(database: Database, vault: Vault) -> AsyncIterator[Project]:
+    """Give a project on each kind of database server."""
+    found = await make_project(database, vault)
+    yield found
+    await found.engine.dispose()
+
+
+@pytest.fixture
+async def one_project(embedded_database: Database, vault: Vault) -> AsyncIterator[Project]:
+    """Give a project on the embedded server alone."""
+    found = await make_project(embedded_database, vault)
+    yield found
+    await found.engine.dispose()
