@@ -34,6 +34,7 @@ def refusal(parts: RequestParts, secret: str = SECRET, now: int = NOW) -> Refusa
 def signed(
     headers: dict[str, str] | None = None,
     *,
+    method: str = "POST",
     path: str = "/v5/p/images",
     query: bytes = b"",
     body: bytes = b"",
@@ -42,13 +43,14 @@ def signed(
     canonical_query: str = "",
     added: tuple[tuple[bytes, bytes], ...] = (),
     date: str = DATE,
+    keys: tuple[str, str] = (ACCESS, SECRET),
 ) -> RequestParts:
     """Sign by hand, after the description: what a client in another language does, independent of our code."""
     names = {name.lower(): value for name, value in {"X-Sdk-Date": date, **(headers or {})}.items()}
     line = body_line if body_line is not None else hashlib.sha256(body).hexdigest()
     canonical = "\n".join(
         (
-            "POST",
+            method,
             canonical_path or f"{path}/",
             canonical_query,
             "".join(f"{name}:{names[name]}\n" for name in sorted(names)),
@@ -57,9 +59,9 @@ def signed(
         )
     )
     text = f"SDK-HMAC-SHA256\n{date}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
-    value = f"SDK-HMAC-SHA256 Access={ACCESS}, SignedHeaders={';'.join(sorted(names))}, Signature={signature}"
+    signature = hmac.new(keys[1].encode(), text.encode(), hashlib.sha256).hexdigest()
+    value = f"SDK-HMAC-SHA256 Access={keys[0]}, SignedHeaders={';'.join(sorted(names))}, Signature={signature}"
     wire = [(name.encode(), text.encode()) for name, text in names.items()]
     return RequestParts(
-        "POST", path.encode(), query, [*wire, *added, (b"Host", b"h"), (b"Authorization", value.encode())], body
+        method, path.encode(), query, [*wire, *added, (b"Host", b"h"), (b"Authorization", value.encode())], body
     )
