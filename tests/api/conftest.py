@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from tests.support.inventory import Installation, install, random_image, store_images
+from tests.support.postgres import fresh_database
 from tests.support.server import serve
 
 from imagewarden.identity.vault import Vault
-from imagewarden.storage.database import Database
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,16 @@ class Served:
         return self.installation.credentials.project_id
 
 
-@pytest.fixture
-def served(database: Database, vault: Vault) -> Iterator[Served]:
-    """Serve 60 random images, on each kind of database server."""
-    installation = asyncio.run(install(database, vault))
-    chance = random.Random(7)
-    engine = database.sync_engine()
-    with engine.begin() as connection:
-        rows = [random_image(installation, chance, number) for number in range(60)]
-        images = store_images(connection, rows)
-    engine.dispose()
-    with serve(database, vault) as url:
-        yield Served(url, installation, images)
+@pytest.fixture(scope="module", params=["embedded", "debian"])
+def served(request: pytest.FixtureRequest, vault: Vault) -> Iterator[Served]:
+    """Serve 60 random images, on each kind of database server; shared by the tests of a module, which only read."""
+    with fresh_database(request.getfixturevalue(f"{request.param}_conninfo")) as database:
+        installation = asyncio.run(install(database, vault))
+        chance = random.Random(7)
+        engine = database.sync_engine()
+        with engine.begin() as connection:
+            rows = [random_image(installation, chance, number) for number in range(60)]
+            images = store_images(connection, rows)
+        engine.dispose()
+        with serve(database, vault) as url:
+            yield Served(url, installation, images)

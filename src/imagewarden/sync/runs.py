@@ -96,8 +96,7 @@ def now_ms() -> int:
 
 def _report(row: Row[*tuple[Any, ...]]) -> SyncReport:
     """Return a row as a report."""
-    values = tuple(row)
-    return SyncReport(*values[:-1], msgspec.convert(values[-1], list[SyncProblem]))
+    return msgspec.convert(dict(zip(SyncReport.__struct_fields__, row, strict=True)), SyncReport)
 
 
 async def request_run(connection: AsyncConnection, registry_id: str) -> int:
