@@ -88,7 +88,7 @@ class RealRegistry:
     def restart(self) -> None:
         """Start it again over the same data, after a kill."""
         with (self.state / "registry.log").open("ab") as log:
-            command = ["docker-registry", "serve", self.state / "config.yml"]
+            command = ["docker-registry", "serve", str(self.state / "config.yml")]
             self._restarted = subprocess.Popen(command, stdout=log, stderr=log)
         (self.state / "registry.pid").write_text(str(self._restarted.pid))
         self._wait(up=True)
