@@ -1,12 +1,10 @@
 """`imagewarden images`: the image list, with the API's filters as options."""
 
-import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from imagewarden.cli.options import AsJson, DatabaseUrl, DataDir, Project
+from imagewarden.cli.options import AsJson, DatabaseUrl, DataDir, Extra, Project, with_extra
 from imagewarden.cli.output import Column, human_size, human_time, print_table, say
 from imagewarden.cli.session import Session, run
 
@@ -14,49 +12,38 @@ if TYPE_CHECKING:
     from imagewarden.api.v5.image_filters import ImageListRequest
     from imagewarden.inventory.rows import ImagePage, ImageRow
 
-__all__ = ["FILTERS", "Filter", "images"]
-
-
-class Filter(NamedTuple):
-    """A parameter of the image list as an option."""
-
-    name: str
-    """The parameter's name in the API; the option's has dashes."""
-    help: str
-    """What it asks for."""
-    metavar: str = "TEXT"
-    """How its value is shown; empty for a yes-or-no option."""
+__all__ = ["FILTERS", "images"]
 
 
 FILTERS = (
-    Filter("registry_name", "Registry."),
-    Filter("namespace", "First part of the repository's name."),
-    Filter("image_name", "The rest of the repository's name."),
-    Filter("image_version", "Tag."),
-    Filter("search", "Part of namespace, name or tag, in any case."),
-    Filter("severity_level", "Worst finding.", "Security|Low|Medium|High"),
-    Filter("scan_status", "State of the scan; any_failed for all three kinds of failure.", "STATUS"),
-    Filter("risky", "Images with findings, or without.", ""),
-    Filter("has_vul", "Images with vulnerabilities, or without.", ""),
-    Filter("has_unsafe_setting", "Images with unsafe settings, or without.", ""),
-    Filter("has_malicious_file", "Images with malicious files, or without.", ""),
-    Filter("is_multarch", "Multi-architecture images, or none of them.", ""),
-    Filter("latest_version", "The newest tag of each repository only.", ""),
-    Filter("image_type", "Kind of image.", "private_image|shared_image|instance_image|harbor|jfrog|other"),
-    Filter("image_size", "Exact size.", "BYTES"),
-    Filter("start_latest_update_time", "Tag last changed at or after.", "MS"),
-    Filter("end_latest_update_time", "Tag last changed at or before.", "MS"),
-    Filter("start_latest_scan_time", "Last scan ended at or after.", "MS"),
-    Filter("end_latest_scan_time", "Last scan ended at or before.", "MS"),
-    Filter("start_latest_sync_time", "Last seen by a synchronisation at or after.", "MS"),
-    Filter("end_latest_sync_time", "Last seen by a synchronisation at or before.", "MS"),
-    Filter("instance_id", "Id of the SWR enterprise instance."),
-    Filter("instance_name", "Name of the SWR enterprise instance."),
-    Filter("enterprise_project_id", "Enterprise project; all_granted_eps for all; 0 without it.", "ID"),
-    Filter("sort_key", "Order; by id without it.", "latest_scan_time"),
-    Filter("sort_dir", "Direction of the order; asc without it.", "asc|desc"),
-    Filter("offset", "Images to skip.", "N"),
-    Filter("limit", "Images to show, 1 to 200; 10 without it.", "N"),
+    Extra("registry_name", "Registry."),
+    Extra("namespace", "First part of the repository's name."),
+    Extra("image_name", "The rest of the repository's name."),
+    Extra("image_version", "Tag."),
+    Extra("search", "Part of namespace, name or tag, in any case."),
+    Extra("severity_level", "Worst finding.", "Security|Low|Medium|High"),
+    Extra("scan_status", "State of the scan; any_failed for all three kinds of failure.", "STATUS"),
+    Extra("risky", "Images with findings, or without.", kind=bool | None),
+    Extra("has_vul", "Images with vulnerabilities, or without.", kind=bool | None),
+    Extra("has_unsafe_setting", "Images with unsafe settings, or without.", kind=bool | None),
+    Extra("has_malicious_file", "Images with malicious files, or without.", kind=bool | None),
+    Extra("is_multarch", "Multi-architecture images, or none of them.", kind=bool | None),
+    Extra("latest_version", "The newest tag of each repository only.", kind=bool | None),
+    Extra("image_type", "Kind of image.", "private_image|shared_image|instance_image|harbor|jfrog|other"),
+    Extra("image_size", "Exact size.", "BYTES"),
+    Extra("start_latest_update_time", "Tag last changed at or after.", "MS"),
+    Extra("end_latest_update_time", "Tag last changed at or before.", "MS"),
+    Extra("start_latest_scan_time", "Last scan ended at or after.", "MS"),
+    Extra("end_latest_scan_time", "Last scan ended at or before.", "MS"),
+    Extra("start_latest_sync_time", "Last seen by a synchronisation at or after.", "MS"),
+    Extra("end_latest_sync_time", "Last seen by a synchronisation at or before.", "MS"),
+    Extra("instance_id", "Id of the SWR enterprise instance."),
+    Extra("instance_name", "Name of the SWR enterprise instance."),
+    Extra("enterprise_project_id", "Enterprise project; all_granted_eps for all; 0 without it.", "ID"),
+    Extra("sort_key", "Order; by id without it.", "latest_scan_time"),
+    Extra("sort_dir", "Direction of the order; asc without it.", "asc|desc"),
+    Extra("offset", "Images to skip.", "N"),
+    Extra("limit", "Images to show, 1 to 200; 10 without it.", "N"),
 )
 """Every parameter of the list, checked by the API's own rules when the command runs."""
 
@@ -77,25 +64,7 @@ _SEVERITY = 8
 _DIGEST_DIGITS = 12
 
 
-def _with_filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that takes `**filters` an option for each of FILTERS, before its other options."""
-
-    def parameter(each: Filter) -> inspect.Parameter:
-        option = typer.Option(help=each.help, metavar=each.metavar or None)
-        kind = str | None if each.metavar else bool | None
-        return inspect.Parameter(
-            each.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
-        )
-
-    signature = inspect.signature(command, eval_str=True)
-    others = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    parameters = [*map(parameter, FILTERS), *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in others)]
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # read by inspect
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
-    return command
-
-
-@_with_filters
+@with_extra(FILTERS)
 def images(
     project: Project = None,
     data_dir: DataDir = None,

@@ -6,10 +6,11 @@ import typer
 from typer.core import TyperGroup
 
 from imagewarden import __version__
-from imagewarden.cli import images, init, serve, worker
+from imagewarden.cli import images, init, serve, sync, worker
 from imagewarden.cli.admin import admin
 from imagewarden.cli.errors import reported
 from imagewarden.cli.output import markup_mode, say
+from imagewarden.cli.registry import registry
 
 __all__ = ["app", "run"]
 
@@ -52,6 +53,8 @@ def _root(
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
+app.add_typer(registry, name="registry")
+app.command("sync")(sync.sync)
 app.command("images")(images.images)
 app.add_typer(admin, name="admin")
 

@@ -16,6 +16,7 @@ __all__ = [
     "is_terminal",
     "markup_mode",
     "note",
+    "plain",
     "print_facts",
     "print_json",
     "print_table",
@@ -70,9 +71,9 @@ def print_json(value: Any) -> None:
     say(json.dumps(value, indent=2 if is_terminal() else None, ensure_ascii=False))
 
 
-def _plain(cell: str) -> str:
-    """Return a cell that cannot break the line it is in, nor send the terminal a control sequence."""
-    return "".join(sign if sign.isprintable() else " " for sign in cell)
+def plain(text: str) -> str:
+    """Return a text that cannot break the line it is in, nor send the terminal a control sequence."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def print_table(
@@ -83,7 +84,7 @@ def print_table(
     styles: Iterable[Sequence[str]] | None = None,
 ) -> None:
     """Print rows under headings; `styles` names rich's style of each cell, for a terminal. Cells are plain text."""
-    cells = [[_plain(cell) for cell in row] for row in rows]
+    cells = [[plain(cell) for cell in row] for row in rows]
     if not is_terminal():
         say("\t".join(column.title for column in columns))
         for row in cells:
@@ -117,7 +118,7 @@ def print_facts(facts: dict[str, str]) -> None:
     """Print names and values, one a line, values in one column."""
     width = max(len(name) for name in facts)
     for name, value in facts.items():
-        say(f"{name:<{width}}  {_plain(value)}")
+        say(f"{name:<{width}}  {plain(value)}")
 
 
 def human_size(count: int) -> str:
