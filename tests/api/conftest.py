@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from imagewarden.identity.vault import Vault
 from tests.support.inventory import Installation, install, random_image, store_images
 from tests.support.postgres import fresh_database
 from tests.support.server import serve
-
-from imagewarden.identity.vault import Vault
 
 
 @dataclass(frozen=True)

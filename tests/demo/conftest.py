@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from demo.distribution.server import Login, RegistryServer
 
 _CONTEXT = ssl.create_default_context()

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from demo.content import OCI, Blob, Manifest, layer, sha256
 from demo.images import Published, build
 from demo.machine import Machine, for_architecture, read_machine
-
 from imagewarden.artifact.manifest import ArtifactManifest, ImageIndex, ImageManifest, parse_manifest
 from imagewarden.model.digest import digest_of
 from tests.support.shared import ROOT

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from demo.distribution.server import Login, RegistryServer
 from demo.errors import DemoError
 from demo.images import Published, build
 from demo.processes import choose_port
 from demo.push import push
 from demo.registries import RunningRegistry, docker_registry, own_registry, run_registry
-
 from tests.demo.conftest import running
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from demo.distribution.server import Login
 
+from demo.distribution.server import Login
 from tests.demo.conftest import connect, running
 from tests.demo.pushing import LAYER, OCI_MANIFEST, digest_of, push_blob, push_image
 

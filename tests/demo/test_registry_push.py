@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+
 from demo.distribution import push, uploads
 from demo.distribution.server import RegistryServer
-
 from tests.demo.conftest import connect
 from tests.demo.pushing import LAYER, OCI_MANIFEST, digest_of, push_blob, push_image, push_manifest
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from demo.distribution.server import Login, RegistryServer
 
+from demo.distribution.server import Login, RegistryServer
 from tests.demo.conftest import connect, running
 from tests.demo.pushing import digest_of, push_blob, push_image
 from tests.support.shared import ROOT

@@ -25,6 +25,7 @@ from huaweicloudsdkiam.v3 import (
     PwdPasswordUser,
     PwdPasswordUserDomain,
 )
+
 from tests.api.conftest import Served, served
 from tests.support.reference import reference_page
 

@@ -9,8 +9,6 @@ from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
 from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from tests.identity.conftest import World
-from tests.support.signing import DATE, NOW
 
 from imagewarden.identity import accesskeys
 from imagewarden.identity.accesskeys import AccessKey, authenticate_signature, create_access_key
@@ -21,6 +19,8 @@ from imagewarden.identity.roles import Role
 from imagewarden.identity.signature import RequestParts, verify
 from imagewarden.identity.tables import access_key
 from imagewarden.identity.vault import Vault
+from tests.identity.conftest import World
+from tests.support.signing import DATE, NOW
 
 pytestmark = pytest.mark.anyio
 

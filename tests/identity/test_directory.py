@@ -3,7 +3,6 @@
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from tests.identity.conftest import PASSWORD, World
 
 from imagewarden.identity import directory
 from imagewarden.identity.errors import AlreadyExists, InvalidIdentity, NotAuthenticated, UnknownIdentity
@@ -11,6 +10,7 @@ from imagewarden.identity.passwords import verify_password
 from imagewarden.identity.roles import Role
 from imagewarden.identity.tables import enterprise_project, role_assignment, user_account
 from imagewarden.identity.tokens import authenticate_token, issue_token
+from tests.identity.conftest import PASSWORD, World
 
 pytestmark = pytest.mark.anyio
 

@@ -4,13 +4,13 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.identity.conftest import PASSWORD, World
 
 from imagewarden.identity import directory, passwords
 from imagewarden.identity.errors import NotAuthenticated, Refusal
 from imagewarden.identity.login import authenticate_password, describe_project, find_scope
 from imagewarden.identity.roles import Role
 from imagewarden.identity.tables import user_account
+from tests.identity.conftest import PASSWORD, World
 
 pytestmark = pytest.mark.anyio
 

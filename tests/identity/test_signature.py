@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.support.signing import DATE, NOW, SECRET, check, refusal, signed
 
 from imagewarden.identity.errors import NotAuthenticated, Refusal
 from imagewarden.identity.signature import MAX_SKEW, RequestParts, parse_authorization, verify
+from tests.support.signing import DATE, NOW, SECRET, check, refusal, signed
 
 
 @given(

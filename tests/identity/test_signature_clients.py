@@ -11,11 +11,11 @@ from huaweicloudsdkcore.signer.signer import Signer
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.support.shared import shared_path
-from tests.support.signing import ACCESS, DATE, NOW, SECRET, check, refusal
 
 from imagewarden.identity.errors import NotAuthenticated, Refusal
 from imagewarden.identity.signature import RequestParts, canonical_requests, parse_authorization, verify
+from tests.support.shared import shared_path
+from tests.support.signing import ACCESS, DATE, NOW, SECRET, check, refusal
 
 
 def vectors() -> list[dict[str, Any]]:

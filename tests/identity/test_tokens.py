@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
-from tests.identity.conftest import World
 
 from imagewarden.identity import tokens
 from imagewarden.identity.errors import NotAuthenticated, Refusal, UnknownIdentity
 from imagewarden.identity.grants import now_ms
 from imagewarden.identity.roles import Role
 from imagewarden.identity.tables import token, user_account
+from tests.identity.conftest import World
 
 pytestmark = pytest.mark.anyio
 

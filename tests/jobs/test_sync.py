@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.support.inventory import install
 
 from imagewarden.identity.vault import Vault
 from imagewarden.inventory.tables import registry
@@ -13,6 +12,7 @@ from imagewarden.jobs.sync import due_registries, request_due, request_sync
 from imagewarden.storage.database import Database
 from imagewarden.sync.runs import now_ms
 from imagewarden.sync.tables import sync_run
+from tests.support.inventory import install
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.support.adapter import MemoryRegistry
 
 from imagewarden.identity.bootstrap import bootstrap
 from imagewarden.identity.vault import Vault
@@ -18,6 +17,7 @@ from imagewarden.registry.adapter import RegistryAdapter
 from imagewarden.storage.database import Database
 from imagewarden.sync.run import sync_registry
 from imagewarden.sync.runs import SyncReport
+from tests.support.adapter import MemoryRegistry
 
 
 @dataclass

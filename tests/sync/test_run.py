@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import event, select
-from tests.support.adapter import config_of, encoded, image_of, index_of
-from tests.sync.conftest import Project
 
 from imagewarden.inventory.tables import image, image_platform
 from imagewarden.model.digest import digest_of, hex_part
@@ -15,6 +13,8 @@ from imagewarden.registry.errors import AccessDenied, RegistryUnavailable
 from imagewarden.sync.errors import SyncAlreadyRunning
 from imagewarden.sync.lock import hold_registry
 from imagewarden.sync.runs import read_run, request_run
+from tests.support.adapter import config_of, encoded, image_of, index_of
+from tests.sync.conftest import Project
 
 pytestmark = pytest.mark.anyio
 CREATED = int(datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC).timestamp() * 1000)

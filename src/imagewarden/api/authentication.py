@@ -3,9 +3,16 @@
 import time
 
 from litestar.middleware import ASGIMiddleware
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from imagewarden.api.errors import AccessDenied, InvalidParameter, RoleInsufficient, Unauthenticated
+from imagewarden.api.errors import (
+    AccessDenied,
+    InvalidParameter,
+    MethodNotAllowed,
+    RoleInsufficient,
+    Unauthenticated,
+)
 from imagewarden.api.gate import body_of
 from imagewarden.api.operation import declared
 from imagewarden.api.services import Services
@@ -70,11 +77,21 @@ def _require_role(caller: Caller, scope: Scope, role: Role) -> None:
         raise RoleInsufficient(f"the role {held} in this project does not allow this; it takes the role {role}")
 
 
+def _allowed(scope: Scope) -> str:
+    """Return the methods of the path at hand, as the Allow header lists them."""
+    routes = scope["litestar_app"].routes
+    found = next((route for route in routes if route.path_format == scope["path_template"]), None)
+    return ", ".join(sorted(found.methods - {"OPTIONS"})) if isinstance(found, HTTPRoute) else ""
+
+
 class Authentication(ASGIMiddleware):
     """Litestar middleware: an operation that is not declared public is reached by a known caller only."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Identify the caller and check its role, as the operation declares."""
+        if scope.get("method") == "OPTIONS":
+            # Litestar answers these by itself, for every path; nothing here is asked across origins.
+            raise MethodNotAllowed("this path takes another method", headers={"allow": _allowed(scope)})
         asked = declared(scope["route_handler"].opt)
         if not asked.public:
             caller = await _identify(scope, scope["litestar_app"].state.services)

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+
+from imagewarden.identity.vault import Vault
 from tests.support.inventory import Installation, install
 from tests.support.postgres import fresh_database
 from tests.support.server import serve
-
-from imagewarden.identity.vault import Vault
 
 
 class Home:

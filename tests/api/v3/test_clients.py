@@ -26,11 +26,11 @@ from huaweicloudsdkiam.v3 import (
     PwdPasswordUser,
     PwdPasswordUserDomain,
 )
-from tests.api.v3.conftest import Home
-from tests.support.signing import signed
 
 from imagewarden.identity import accesskeys
 from imagewarden.identity.lockout import LIMIT, Lockout
+from tests.api.v3.conftest import Home
+from tests.support.signing import signed
 
 
 @pytest.fixture(autouse=True)

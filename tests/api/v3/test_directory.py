@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.api.v3.conftest import Home
 
 from imagewarden.identity import directory
 from imagewarden.identity.roles import Role
+from tests.api.v3.conftest import Home
 
 
 def test_projects(home: Home, client: httpx.Client) -> None:

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
-from tests.api.v3.conftest import Home
 
 from imagewarden.identity import directory
 from imagewarden.identity.tables import token
+from tests.api.v3.conftest import Home
 
 TOKENS = "/v3/auth/tokens"
 

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.api.conftest import Served
 from tests.support.inventory import START
 from tests.support.reference import reference_page
@@ -238,8 +239,9 @@ def test_bad_paths(served: Served, client: httpx.Client, path: str, status: int)
     assert answer.headers["x-request-id"] == body["request_id"]
 
 
-def test_wrong_method(served: Served, client: httpx.Client) -> None:
-    answer = client.post(PATH.format(served.project_id))
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
+def test_wrong_method(served: Served, client: httpx.Client, method: str) -> None:
+    answer = client.request(method, PATH.format(served.project_id))
     assert answer.status_code == 405
     assert "GET" in answer.headers["allow"]
     assert answer.json()["error_code"]
