@@ -5,6 +5,7 @@ import contextlib
 import signal
 import time
 
+import psycopg
 import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imagewarden.identity.vault import Vault
 from imagewarden.jobs.app import job_app
+from imagewarden.jobs.ledger import Ledger
 from imagewarden.storage.database import Database
 
 __all__ = ["run_worker"]
@@ -19,6 +21,8 @@ __all__ = ["run_worker"]
 _LOG = structlog.get_logger(__name__)
 _LONGEST_WAIT = 30.0
 _POLL_SECONDS = 5.0
+_PARTING_SECONDS = 4.0
+"""To write down the end of jobs and of the worker."""
 
 
 async def run_worker(
@@ -26,8 +30,8 @@ async def run_worker(
 ) -> None:
     """Run jobs, `concurrency` at once, until SIGTERM or SIGINT; for the main thread.
 
-    On the signal running jobs get `grace` seconds to end, then are cancelled and put back into the queue. A database
-    that goes away is waited for, without end.
+    On the signal running jobs get `grace` seconds to end, then are cancelled and put back into the queue; all is over
+    8 s later at the latest. A database that goes away is waited for, without end.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -60,28 +64,37 @@ async def _work(app: App, stop: asyncio.Event, concurrency: int, grace: float) -
         if not working.done():
             _LOG.info("stopping", grace=grace)
             working.cancel()
-        await working
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-        return "stopped"
-    except (ConnectorException, OSError) as error:
-        return str(error.__cause__ or error)
+            await asyncio.wait((working,), timeout=grace + _PARTING_SECONDS)
     finally:
         stopping.cancel()
+        if not working.done():  # the database is away, and nothing can be written down
+            working.cancel()
+            await asyncio.wait((working,), timeout=_PARTING_SECONDS)
+    if not working.done() or working.cancelled():
+        return "stopped"
+    try:
+        working.result()
+    except (ConnectorException, psycopg.Error, OSError) as error:
+        return str(error.__cause__ or error)
     return "the worker ended"
 
 
 async def _run(app: App, concurrency: int, grace: float) -> None:
     """Run one worker over an open queue."""
+    ledger = Ledger()
     async with app.open_async():
-        _LOG.info("the worker takes jobs", concurrency=concurrency)
-        await app.run_worker_async(
-            name="worker",
-            concurrency=concurrency,
-            fetch_job_polling_interval=_POLL_SECONDS,
-            abort_job_polling_interval=_POLL_SECONDS,
-            shutdown_graceful_timeout=grace,
-            delete_jobs="successful",
-            install_signal_handlers=False,
-        )
+        watching = asyncio.create_task(ledger.watch(app))
+        try:
+            _LOG.info("the worker takes jobs", concurrency=concurrency)
+            await app.run_worker_async(
+                name="worker",
+                concurrency=concurrency,
+                fetch_job_polling_interval=_POLL_SECONDS,
+                abort_job_polling_interval=_POLL_SECONDS,
+                shutdown_graceful_timeout=grace,
+                delete_jobs="successful",
+                install_signal_handlers=False,
+                worker_middleware=[ledger.enter],
+            )
+        finally:
+            watching.cancel()
