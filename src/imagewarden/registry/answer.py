@@ -42,10 +42,9 @@ class _Errors(msgspec.Struct):
 
 
 def place_of(url: httpx.URL) -> str:
-    """Return a URL as errors and logs may show it: without user, query and fragment."""
-    port = f":{url.port}" if url.port else ""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    return f"{url.scheme}://{host}{port}{url.path[:512]}"
+    """Return a URL as errors and logs may show it: without user, query and fragment, and nothing in it unquoted."""
+    path = url.raw_path.partition(b"?")[0][:512]
+    return f"{url.scheme}://{url.netloc.decode('ascii')}{path.decode('ascii')}"
 
 
 def error_codes(content: bytes) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import httpcore
 import httpx
 
 from imagewarden.registry.errors import InvalidOption
-from imagewarden.registry.guard import AddressGuard
+from imagewarden.registry.guard import AddressGuard, host_of
 from imagewarden.registry.options import TransportOptions
 
 __all__ = ["GuardedTransport", "proxy_of", "tls_context"]
@@ -125,12 +125,11 @@ class _Body(httpx.AsyncByteStream):
 class GuardedTransport(httpx.AsyncBaseTransport):
     """An httpx transport whose every connection passes the guard. Follows nothing, remembers no cookie."""
 
-    def __init__(self, options: TransportOptions, guard: AddressGuard) -> None:
-        """Raises InvalidOption for a proxy or certificate file that cannot be used."""
-        proxy = proxy_of(options)
+    def __init__(self, options: TransportOptions, proxy: httpx.Proxy | None, guard: AddressGuard) -> None:
+        """`proxy` is what `proxy_of` returned. Raises InvalidOption for a certificate file that cannot be used."""
         self._guard = guard
         self._proxied = proxy is not None
-        backend = _GuardedBackend(guard)
+        backend = _GuardedBackend(AddressGuard(host_of(proxy.url)) if proxy else guard)
         tls = tls_context(options)
         keep = options.concurrency
         self._pool: httpcore.AsyncConnectionPool
@@ -178,7 +177,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     async def _judge(self, url: httpx.URL) -> None:
         """Judge a host the proxy will connect to, by the addresses known here; the proxy judges names only it knows."""
         try:
-            await self._guard.addresses(url.host, url.port or 0)
+            await self._guard.addresses(host_of(url), url.port or 0)
         except OSError:
             return
 

@@ -16,7 +16,7 @@ import httpx
 
 from imagewarden.registry.errors import AddressRefused
 
-__all__ = ["AddressGuard", "Reach", "origin", "reach_of"]
+__all__ = ["AddressGuard", "Reach", "host_of", "origin", "reach_of"]
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -41,6 +41,11 @@ class Reach(IntEnum):
 def origin(url: httpx.URL) -> tuple[str, str, int]:
     """Return scheme, host and port of a URL (RFC 6454)."""
     return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def host_of(url: httpx.URL) -> str:
+    """Return the host as it is looked up: in ASCII, lower case, an IPv6 address without brackets."""
+    return url.raw_host.decode("ascii").lower()
 
 
 def reach_of(address: str) -> Reach:

@@ -20,7 +20,7 @@ from imagewarden.registry.errors import (
     RegistryError,
     RegistryUnavailable,
 )
-from imagewarden.registry.guard import AddressGuard, origin
+from imagewarden.registry.guard import AddressGuard, host_of, origin
 from imagewarden.registry.options import TransportOptions
 from imagewarden.registry.pacing import Pace
 from imagewarden.registry.wire import (
@@ -65,9 +65,8 @@ class RegistryTransport:
         self.base = base_of(options.url)
         """The registry's address; its API is below `v2/` there."""
         proxy = proxy_of(options)
-        trusted = [host.rpartition(":")[0] or host for host in options.token_hosts]
-        guard = AddressGuard(self.base.host, [*trusted, *([proxy.url.host] if proxy else [])])
-        self._wire = Wire(options, network or GuardedTransport(options, guard))
+        guard = AddressGuard(host_of(self.base), map(host_of, _token_hosts(options)))
+        self._wire = Wire(options, network or GuardedTransport(options, proxy, guard))
         self._pace = Pace(options)
         self._authorizer = Authorizer(options, self.base, self._wire.send_whole)
 
@@ -163,6 +162,16 @@ class RegistryTransport:
     ) -> httpx.Response:
         shown = {"Authorization": authorization} if authorization else {}
         return await self._wire.send(httpx.Request(method, url, headers={**headers, **shown}))
+
+
+def _token_hosts(options: TransportOptions) -> list[httpx.URL]:
+    """Return the options' token hosts as addresses; raises InvalidOption for what is no host."""
+    try:
+        return [httpx.URL(f"https://{host}") for host in options.token_hosts]
+    except httpx.InvalidURL as error:
+        raise InvalidOption(
+            f"a token host must be like auth.example.test or auth.example.test:5001: {error}"
+        ) from error
 
 
 async def _challenges(response: httpx.Response) -> Sequence[Challenge]:

@@ -111,9 +111,8 @@ async def raise_for_status(response: httpx.Response, *, passing_only: bool = Fal
     `passing_only` leaves 403 to the caller.
     """
     status = response.status_code
-    if status < 403 or status in (404, 405, 416) or (passing_only and status == 403):
-        return
-    if status not in (403, 429) and status < 500:
+    refused = status == 403 and not passing_only
+    if not (refused or status == 429 or status >= 500):
         return
     exchange = exchange_of(response)
     try:
@@ -123,7 +122,7 @@ async def raise_for_status(response: httpx.Response, *, passing_only: bool = Fal
         codes = ""
     reason = f"the registry says {codes}" if codes else "the registry gives no reason"
     retry_after = parse_retry_after(response.headers.get("retry-after"))
-    if status == 403:
+    if refused:
         raise AccessDenied(reason, exchange)
     if status == 429:
         raise RateLimited(reason, exchange, transient=True, retry_after=retry_after)
