@@ -12,7 +12,7 @@ TagKey = tuple[int, tuple[Number, ...], int, tuple[tuple[int, Number, str], ...]
 
 _COMMIT = re.compile(r"(?:(?:sha|git|commit)-?|g)?(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,64}")
 _VERSION = re.compile(r"(?:v(?:er(?:sion)?)?|release)?[-_.]?([0-9]+(?:[._][0-9]+)*)(.*)", re.DOTALL)
-_DATE = re.compile(r"((?:19|20)[0-9]{2})([-._]?)(0[1-9]|1[0-2])\2(0[1-9]|[12][0-9]|3[01])(?![0-9])(.*)", re.DOTALL)
+_DATE = re.compile(r"v?((?:19|20)[0-9]{2})([-._]?)(0[1-9]|1[0-2])\2(0[1-9]|[12][0-9]|3[01])(?![0-9])(.*)", re.DOTALL)
 _PARTS = re.compile(r"[0-9]+|[a-z]+")
 _PRE_RELEASES = {
     "dev": 0, "nightly": 0, "snapshot": 0, "canary": 0, "edge": 0, "alpha": 1, "a": 1, "beta": 2, "b": 2,
