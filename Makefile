@@ -31,7 +31,6 @@ lint: venv ## format, rules, types, floors, docstrings
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/interrogate --quiet src benchmarks demo
 
 format: venv ## format the code and mend what can be mended
 	@$(BIN)/ruff format .

@@ -18,11 +18,18 @@ COMMON = (
 def compile_requirements(name: str, *arguments: str) -> None:
     """Write requirements/NAME; `arguments` say what to resolve."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "server"]
-    subprocess.run([*command, *COMMON, *arguments, "--output-file", f"requirements/{name}"], cwd=ROOT, check=True)  # noqa: S603
+    subprocess.run([*command, *COMMON, *arguments, "--output-file", f"requirements/{name}"], cwd=ROOT, check=True)  # noqa: S603 # fixed words
 
 
 if __name__ == "__main__":
     compile_requirements("server.txt")
     compile_requirements(
-        "dev.txt", "--group", "test", "--group", "lint", "requirements/build.in", "--constraint", "requirements/server.txt"
+        "dev.txt",
+        "--group",
+        "test",
+        "--group",
+        "lint",
+        "requirements/build.in",
+        "--constraint",
+        "requirements/server.txt",
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -58,7 +59,7 @@ def token(served: Served) -> str:
 
 @schema.parametrize()
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-def test_requests_made_from_the_document(case: schemathesis.Case, served: Served, token: str) -> None:
+def test_requests_made_from_the_document(case: schemathesis.Case[Any], served: Served, token: str) -> None:
     if "project_id" in case.path_parameters:
         case.path_parameters["project_id"] = served.project_id
     response = case.call(base_url=served.url, headers={"X-Auth-Token": token})

@@ -97,7 +97,8 @@ def test_every_parameter_has_a_filter_here() -> None:
 
 
 def test_paging_as_terraform_does_it(served: Served) -> None:
-    client, seen = client_of(served), []
+    client = client_of(served)
+    seen: list[int] = []
     while True:
         request = ListRegistryImagesRequest(offset=len(seen)) if seen else ListRegistryImagesRequest()
         page = client.list_registry_images(request)
