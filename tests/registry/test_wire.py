@@ -29,9 +29,8 @@ async def test_nothing_secret_is_logged_or_told(caplog: pytest.LogCaptureFixture
             return reply(401, www_authenticate='Bearer realm="/token?account=pass-word"')
         if asked.path.startswith("/signed"):
             return reply(500 if "fail" in asked.path else 200, BLOB)
-        return reply(
-            307, location="/signed?x=signature-of-it" if "blobs" in asked.path else "/signed-fail?x=signature-of-it"
-        )
+        place = "/signed" if "blobs" in asked.path else "/signed-fail"
+        return reply(307, location=f"{place}?x=signature-of-it")
 
     given = {"username": "user", "password": "pass-word"}
     with structlog.testing.capture_logs() as logs:
@@ -86,7 +85,7 @@ def test_addresses_of_registries(url: str, base: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "r.example.test", "ftp://x", "https://", "https://u:p@x", "https://x?y", "https://x#y", "https://[", "\0"],
+    ["", "r.example.test", "ftp://x", "https://", "https://u:p@x", "https://x?y", "https://x#y", "https://[::1", "\0"],
 )
 def test_addresses_that_are_no_registry(url: str) -> None:
     with pytest.raises(InvalidOption, match="registry's address"):
@@ -95,7 +94,12 @@ def test_addresses_that_are_no_registry(url: str) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"concurrency": 0}, {"requests_per_second": -1}, {"requests_per_second": float("nan")}, {"token_hosts": ("[",)}],
+    [
+        {"concurrency": 0},
+        {"requests_per_second": -1},
+        {"requests_per_second": float("nan")},
+        {"token_hosts": ("[::1",)},
+    ],
 )
 def test_options_out_of_range(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidOption):
