@@ -105,7 +105,7 @@ def computing(conninfo: str) -> Iterator[None]:
     """Have the server compute without end for a client, who leaves at the end of the context."""
     client = psycopg.connect(conninfo, autocommit=True)
     try:
-        client.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP $$")
+        client.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
         client.pgconn.flush()
         with psycopg.connect(conninfo, autocommit=True) as other:
             active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'"

@@ -150,7 +150,10 @@ def stop(data_dir: Path) -> None:
     with _unlocked(data_dir) as free:
         if not free and (data_dir / "supervisor.json").exists():
             os.kill(supervisor(data_dir), signal.SIGTERM)
-    wait_until(lambda: is_gone(data_dir), 40.0)
+    try:
+        wait_until(lambda: is_gone(data_dir), 40.0)
+    finally:
+        kill(*processes(data_dir))
 
 
 @contextmanager

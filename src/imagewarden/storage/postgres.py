@@ -119,20 +119,15 @@ class Server:
             return []
 
     def _end_predecessor(self) -> None:
-        """Wait for a server whose supervisor was killed, more insistently in time; clear the lock of one that is gone.
+        """Wait for a server whose supervisor was killed, more insistently in time; clear the locks of one that is gone.
 
-        Raises LockHeld for one that does not end even so.
+        PostgreSQL itself takes any process of that number for the owner of a lock: a zombie, or a newcomer.
+        Raises LockHeld for a server that does not end even so.
         """
         begun = time.monotonic()
         insistence = [(0.0, signal.SIGINT), (_STOP_SECONDS, signal.SIGQUIT), (_STOP_SECONDS + 5, signal.SIGKILL)]
-        lock = self.place.cluster / "postmaster.pid"
-        while lock.exists():
+        while is_server_of(self.place.cluster, number := self._predecessor()):
             waited = time.monotonic() - begun
-            first = "".join(self._lock_file()[:1])
-            number = int(first) if first.isdigit() else 0  # a full disk leaves it empty
-            if not is_server_of(self.place.cluster, number):
-                lock.unlink(missing_ok=True)
-                return
             if insistence and waited >= insistence[0][0]:
                 os.kill(number, insistence.pop(0)[1])
             elif waited > _STOP_SECONDS + 10:
@@ -141,3 +136,10 @@ class Server:
                     f"stop it (kill -QUIT {number}) and try again"
                 )
             time.sleep(0.02)
+        for lock in (self.place.cluster / "postmaster.pid", self.place.sockets / ".s.PGSQL.5432.lock"):
+            lock.unlink(missing_ok=True)
+
+    def _predecessor(self) -> int:
+        """Return the process that the lock file names, 0 without one; a full disk leaves the file empty."""
+        first = "".join(self._lock_file()[:1])
+        return int(first) if first.isdigit() else 0

@@ -42,6 +42,7 @@ def is_server_of(cluster: Path, number: int) -> bool:
     """
     process = Path(f"/proc/{number}")
     try:
+        # A zombie has neither.
         words = (process / "cmdline").read_bytes().split(b"\0")
         if words[0].endswith(b"postgres") and words[1:3] == [b"-D", os.fsencode(cluster)]:
             return True
