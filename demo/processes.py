@@ -1,7 +1,6 @@
 """Programs that run beside the demonstration: started with a log, awaited, stopped by their own process id."""
 
 import ctypes
-import os
 import signal
 import socket
 import subprocess
@@ -74,7 +73,7 @@ def background(
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, **(environment or {})},
+                env=environment,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 # one system call, and no other thread is running
             )  # fmt: skip
         except OSError as failure:
