@@ -131,7 +131,8 @@ async def test_password_does_not_go_to_plain_http_on_another_host() -> None:
 
 
 REALMS: dict[str, tuple[str, type[RegistryError]]] = {
-    "metadata": ("https://169.254.169.254/token", AddressRefused),
+    "another host": ("https://auth.example.test/token", RedirectRefused),
+    "metadata": ("https://169.254.169.254/token", RedirectRefused),
     "no web address": ("ftp://127.0.0.1/token", MalformedAnswer),
     "with a user": ("https://user@127.0.0.1/", MalformedAnswer),
     "nonsense": ("https://[::1", MalformedAnswer),
@@ -144,6 +145,14 @@ async def test_realm_that_is_no_token_service(case: str) -> None:
     realm, kind = REALMS[case]
     async with facing(challenging(f'Bearer realm="{realm}"', always(reply(500))), **USER) as (_, adapter):
         with pytest.raises(kind):
+            await tags(adapter)
+
+
+@pytest.mark.parametrize("listed", [{"token_hosts": ("169.254.169.254",)}, {}])
+async def test_metadata_is_not_asked_for_tokens_even_without_credentials(listed: dict[str, Any]) -> None:
+    script = challenging('Bearer realm="https://169.254.169.254/token"', always(reply(500)))
+    async with facing(script, **(USER if listed else {}), **listed) as (_, adapter):
+        with pytest.raises(AddressRefused):
             await tags(adapter)
 
 

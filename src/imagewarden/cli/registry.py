@@ -19,29 +19,30 @@ __all__ = ["SOURCE", "registry"]
 registry = group("Registries: where images are, and how to read them.")
 
 _MANY = list[str] | None
+_KINDS = "Other|Harbor|Jfrog|SwrPrivate|SwrShared|SwrEnterprise"
 SOURCE = (
-    Extra("type", "Kind; Other, any OCI registry, without it.", "Other|Harbor|Jfrog|Swr...", str, "Other"),
+    Extra("type", "Kind; Other, any OCI registry, without it.", _KINDS, str, "Other"),
     Extra("username", "User; anonymous without it.", "NAME"),
     Extra("password_stdin", "Read the password from standard input; asked for without it.", kind=bool, default=False),
     Extra("insecure", "Accept any TLS certificate.", kind=bool, default=False),
     Extra("ca_file", "Certificate authorities to trust besides the usual ones.", "FILE"),
     Extra("proxy", "HTTP proxy.", "http://HOST:PORT"),
     Extra("docker_config", "Docker's config.json, to ask for credentials.", "FILE"),
-    Extra("token_host", "Token service that may be on plain http or a private address.", "HOST", _MANY),
+    Extra("token_host", "Token service on another host that may get the credentials.", "HOST", _MANY),
     Extra("repository", "Read this repository instead of the registry's own list.", "NAME", _MANY),
     Extra("include", "Only repositories like this, such as 'team/*'.", "PATTERN", _MANY),
     Extra("exclude", "But none like this.", "PATTERN", _MANY),
     Extra("include_tag", "Only tags like this, such as 'v*'.", "PATTERN", _MANY),
     Extra("exclude_tag", "But none like this.", "PATTERN", _MANY),
-    Extra("newest", "Only the N newest tags of each repository.", "N", int | None),
+    Extra("newest", "Only the N newest tags of each repository.", "N", int | None, least=1),
     Extra("every", "How often to synchronise: 15m, 1h, 1d, never.", "TIME", str, "1h"),
-    Extra("concurrency", "Requests at once.", "N", int, 4),
-    Extra("rate", "Requests a second; 0 for no bound.", "N", float, 0.0),
+    Extra("concurrency", "Requests at once.", "N", int, 4, 1, 64),
+    Extra("rate", "Requests a second; 0 for no bound.", "N", float, 0.0, 0, 10_000),
     Extra("enterprise_project", "Enterprise project that its images fall into.", "ID", str, "0"),
 )
 """How to reach a registry and what to take from it."""
 
-Name = Annotated[str, typer.Argument(help="The registry's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The registry's name.")]
 
 
 @registry.command("add")
@@ -82,18 +83,21 @@ def _adding(
         async with session.engine.begin() as connection:
             found = await find_project(connection, project)
             record = await add_registry(connection, session.vault, found.id, new)
-            return record, await _ask(session, record) if check else ""
+            return record, await _ask(session, record, check=check)
 
     return work
 
 
-async def _ask(session: Session, record: "RegistryRecord") -> str:
-    """Return what a registry answers, in a line; raises RegistryError kinds."""
+async def _ask(session: Session, record: "RegistryRecord", *, check: bool = True) -> str:
+    """Return what a registry answers, in a line; without `check` its options alone are judged.
+
+    Raises RegistryError kinds.
+    """
     from imagewarden.sync.source import open_source, read_source
 
     adapter = open_source(read_source(record), session.vault)
     try:
-        return await adapter.check()
+        return await adapter.check() if check else ""
     finally:
         await adapter.close()
 

@@ -14,6 +14,8 @@ from imagewarden.registry.tokens import TokenKey, TokenSource
 
 __all__ = ["Authorizer", "least_scope"]
 
+_KNOWN_TOKEN_HOSTS = {"registry-1.docker.io": "auth.docker.io", "index.docker.io": "auth.docker.io"}
+"""Registries whose own token service is known to live on another host."""
 MAX_SCOPES = 4096
 """Scopes whose challenge is remembered."""
 
@@ -59,7 +61,7 @@ class Authorizer:
         """
         bearer = next((one for one in challenges if one.scheme == "bearer"), None)
         if bearer is not None:
-            self._bearer = self._realm(bearer, exchange), bearer.parameters.get("service", "")
+            self._bearer = await self._realm(bearer, exchange), bearer.parameters.get("service", "")
             self._remember(scope, bearer.parameters.get("scope", ""))
             return "Bearer " + await self._tokens.get(await self._key(scope), refused=sent.removeprefix("Bearer "))
         if any(one.scheme == "basic" for one in challenges) and not sent:
@@ -94,10 +96,11 @@ class Authorizer:
             while len(self._scopes) > MAX_SCOPES:
                 self._scopes.popitem(last=False)
 
-    def _realm(self, challenge: Challenge, exchange: Exchange) -> str:
-        """Return the token service's URL, if the credentials may go there.
+    async def _realm(self, challenge: Challenge, exchange: Exchange) -> str:
+        """Return the token service's URL, if what we would show it may go there.
 
-        On another host it must be https, or be listed in the options; https never becomes http.
+        Credentials go to the registry's own host, to its known token service, or to one that is listed in the options;
+        a token for anybody is also asked for elsewhere. https never becomes http, unless that is listed.
         """
         text = challenge.parameters.get("realm", "")
         try:
@@ -106,12 +109,15 @@ class Authorizer:
             realm = httpx.URL("")
         if not text or realm.scheme not in ("http", "https") or not realm.host or realm.userinfo:
             raise MalformedAnswer("the challenge names no usable token service", exchange)
-        listed = {realm.host, realm.netloc.decode("ascii")} & set(self._options.token_hosts)
-        same_host = realm.host == self._base.host
-        if realm.scheme == "http" and not listed and (self._base.scheme == "https" or not same_host):
+        if {realm.host, realm.netloc.decode("ascii")} & set(self._options.token_hosts):
+            return str(realm)
+        is_own = realm.host == self._base.host or realm.host == _KNOWN_TOKEN_HOSTS.get(self._base.host)
+        is_plain = realm.scheme == "http" and (self._base.scheme == "https" or realm.host != self._base.host)
+        if is_plain or not (is_own or (await self._own()).is_anonymous):
+            why = "is on plain http" if is_plain else "is on another host"
             raise RedirectRefused(
-                f"the token service {place_of(realm)} is on plain http, where no credentials go; "
-                f"if it is trusted, list {realm.netloc.decode('ascii')} in its token hosts",
+                f"the token service {place_of(realm)} {why}, where no credentials go; "
+                f"if it is trusted, allow it with --token-host {realm.netloc.decode('ascii')}",
                 exchange,
             )
         return str(realm)

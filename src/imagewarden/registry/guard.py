@@ -106,6 +106,12 @@ class AddressGuard:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a name; raises OSError, also for what could be no name and no port."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except ValueError as error:
+        raise OSError(f"not a host name: {error}") from error
+    if port > 65535:
+        raise OSError(f"not a port: {port}")
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

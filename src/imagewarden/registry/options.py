@@ -64,7 +64,8 @@ class TransportOptions(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str | None = None
     """`http://[user:password@]host:port`; None takes the environment's (HTTPS_PROXY, NO_PROXY, ...), "" is none."""
     token_hosts: tuple[str, ...] = ()
-    """`host` or `host:port` of token services that may be on plain http, or on a private address."""
+    """`host` or `host:port` of token services on other hosts that get the credentials, also on plain http or a private
+    address."""
     concurrency: int = 4
     """Requests under way at once, 1 or more. A blob counts until it is read to its end or closed."""
     requests_per_second: float = 0.0

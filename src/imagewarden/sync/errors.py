@@ -2,7 +2,7 @@
 
 from imagewarden.model.errors import ImagewardenError
 
-__all__ = ["InvalidSource", "SyncAlreadyRunning", "SyncError", "UnknownRun"]
+__all__ = ["InvalidSource", "LockLost", "RegistrySilent", "SyncAlreadyRunning", "SyncError", "UnknownRun"]
 
 
 class SyncError(ImagewardenError):
@@ -15,6 +15,17 @@ class InvalidSource(SyncError):
 
 class UnknownRun(SyncError):
     """A run that is not there."""
+
+
+class LockLost(SyncError):
+    """The lock that keeps a registry from being synchronised twice at once is gone, with its connection."""
+
+
+class RegistrySilent(SyncError):
+    """A registry has stopped answering in the middle of a run."""
+
+    code = "registry_unavailable"
+    """As for a registry that does not answer from the start."""
 
 
 class SyncAlreadyRunning(SyncError):

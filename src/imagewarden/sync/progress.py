@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
-import structlog
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from imagewarden.sync.lock import RegistryLock
 from imagewarden.sync.runs import SyncProblem, now_ms
 from imagewarden.sync.tables import sync_run
+from imagewarden.sync.tasks import one_failure
 
 __all__ = ["Progress", "reported", "storable", "write"]
 
-_LOG = structlog.get_logger(__name__)
 _MOST_PROBLEMS = 100
 _EVERY_SECONDS = 1.0
 _COUNTERS = (
@@ -76,19 +76,21 @@ async def write(engine: AsyncEngine, progress: Progress, **more: object) -> None
 
 
 @asynccontextmanager
-async def reported(engine: AsyncEngine, progress: Progress) -> AsyncIterator[None]:
-    """Write the counters down about once a second for as long as the context is open."""
+async def reported(engine: AsyncEngine, progress: Progress, lock: RegistryLock) -> AsyncIterator[None]:
+    """Write the counters down about once a second for as long as the context is open.
+
+    What is inside is cancelled as soon as they cannot be written, or the lock is lost: then LockLost is raised.
+    """
+    ended = asyncio.Event()
 
     async def tick() -> None:
-        while True:
-            await asyncio.sleep(_EVERY_SECONDS)
+        while not ended.is_set():
+            await lock.check()
             await write(engine, progress)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _EVERY_SECONDS)
 
-    ticker = asyncio.create_task(tick())
-    try:
+    async with one_failure() as group:
+        group.create_task(tick())
         yield
-    finally:
-        ticker.cancel()
-        (ended,) = await asyncio.gather(ticker, return_exceptions=True)
-        if isinstance(ended, Exception):
-            _LOG.warning("progress could not be written", run=progress.run_id, kind=type(ended).__name__)
+        ended.set()

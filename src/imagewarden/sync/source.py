@@ -25,7 +25,7 @@ class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     docker_config: str | None = None
     """Docker's config.json to ask for credentials."""
     token_hosts: tuple[str, ...] = ()
-    """Token services that may be on plain http, or on a private address."""
+    """Token services on other hosts that get the credentials."""
     concurrency: int = 4
     """Requests at once, 1 to 64."""
     requests_per_second: float = 0.0
