@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+from typing import Any
 
 import pytest
 

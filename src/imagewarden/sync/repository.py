@@ -19,18 +19,38 @@ from imagewarden.inventory.writer import (
 )
 from imagewarden.model.digest import Digest
 from imagewarden.registry.adapter import RegistryAdapter, TagRecord, Unchanged
-from imagewarden.registry.errors import ManifestNotFound, RegistryError, RegistryUnavailable
+from imagewarden.registry.errors import ManifestNotFound, RegistryError
 from imagewarden.registry.selection import NewestTags, Selection
+from imagewarden.sync.patience import Patience, is_passing
 from imagewarden.sync.progress import Progress, storable
 from imagewarden.sync.resolve import NoImage, Resolved, resolve
 from imagewarden.sync.skips import SkippedTag, forget_skips, known_skips, touch_skips, write_skips
+from imagewarden.sync.tasks import each
 
-__all__ = ["BATCH", "RepositorySync"]
+__all__ = ["BATCH", "Reading", "RepositorySync"]
 
-BATCH = 500
-"""Tags handled together."""
+BATCH = 100
+"""Tags handled together; each may be an index of a thousand children, held until the batch is written."""
 _EARLIEST_CREATED = 1_356_998_400_000  # 2013-01-01, the year of the first container registry
-_REMEMBERED = 1000
+
+Failure = RegistryError | MalformedManifest
+
+
+class Reading(NamedTuple):
+    """What the repositories of one run share."""
+
+    engine: AsyncEngine
+    """The database."""
+    adapter: RegistryAdapter
+    """The registry."""
+    selection: Selection
+    """What of it is wanted."""
+    progress: Progress
+    """The run's counters."""
+    places: asyncio.Semaphore
+    """How many tags are read at once."""
+    patience: Patience
+    """When it is given up."""
 
 
 class _Outcome(NamedTuple):
@@ -40,10 +60,10 @@ class _Outcome(NamedTuple):
     """The tag."""
     known: KnownTag | None
     """Its row, where there is one."""
-    found: Resolved | NoImage | Unchanged | RegistryError | MalformedManifest | None
-    """What it is now; None when it is gone."""
+    found: Resolved | NoImage | Unchanged | Failure | None
+    """What it is now; None when it is gone, or not read yet."""
     digest: Digest | None = None
-    """What it points to, where that was read anew."""
+    """What it points to, when that is not what was known."""
 
 
 def _skip(outcome: _Outcome) -> SkippedTag | None:
@@ -56,42 +76,41 @@ def _skip(outcome: _Outcome) -> SkippedTag | None:
 class RepositorySync:
     """Brings the rows of one repository up to date."""
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        adapter: RegistryAdapter,
-        target: Target,
-        selection: Selection,
-        progress: Progress,
-        *,
-        is_first: bool,
-    ) -> None:
-        self._engine = engine
-        self._adapter = adapter
+    def __init__(self, reading: Reading, target: Target, *, is_first: bool) -> None:
+        """`is_first`: it was there before the registry was first read, and has not been read as a whole so far."""
+        self._engine, self._adapter, self._selection, self._progress, self._places, self._patience = reading
         self._target = target
         self._path = target.repository.path
-        self._selection = selection
-        self._progress = progress
         self._is_first = is_first
-        self._resolving: dict[Digest, asyncio.Task[Resolved | NoImage]] = {}
-        self._changed = False
-        self.failures = 0
-        """Tags that could not be read."""
+        self.failed_tags = 0
+        """Tags that could not be read; their rows stay as they are."""
+        self.first_failure: Failure | None = None
+        """What the first of them failed with."""
+        self.missed_in_passing = False
+        """Whether some could not be read because the registry was away or busy: they may be read next time."""
 
     async def run(self) -> None:
-        """Read all tags; raises RegistryError when their listing does not end, RegistryUnavailable when it is down."""
+        """Read all tags; raises RegistryError when their listing does not end, RegistrySilent when it is given up.
+
+        Either way, what was read by then is written.
+        """
+        broken_off: RegistryError | None = None
         batch: list[TagRecord] = []
-        async for record in self._wanted():
-            batch.append(record)
-            if len(batch) >= BATCH:
-                await self._handle(batch)
-                batch = []
+        try:
+            async for record in self._wanted():
+                batch.append(record)
+                if len(batch) >= BATCH:
+                    await self._handle(batch)
+                    batch = []
+        except RegistryError as error:
+            broken_off = error
         await self._handle(batch)
         async with self._engine.begin() as connection:
-            if self._changed:
-                await refresh_latest(connection, self._target.registry_id, self._target.repository)
-            if not self.failures:
+            await refresh_latest(connection, self._target.registry_id, self._target.repository)
+            if broken_off is None:
                 await forget_skips(connection, self._target)
+        if broken_off is not None:
+            raise broken_off
 
     async def _wanted(self) -> AsyncIterator[TagRecord]:
         """Yield the tags that the configuration wants."""
@@ -112,55 +131,72 @@ class RepositorySync:
         """Read what a batch of tags points to and write the difference in one transaction."""
         if not batch:
             return
+        outcomes = await self._read(await self._look(batch))
+        async with self._engine.begin() as connection:
+            await self._write(connection, outcomes)
+        self._progress.tags_seen += sum(outcome.found is not None for outcome in outcomes)
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    async def _look(self, batch: Sequence[TagRecord]) -> list[_Outcome]:
+        """Return where tags point to now; what is new to us is not read yet."""
         tags = [record.tag for record in batch]
         async with self._engine.connect() as connection:
             known = await known_tags(connection, self._target.registry_id, self._target.repository, tags)
             skipped = await known_skips(connection, self._target, tags)
-        outcomes = await asyncio.gather(
-            *(self._read(record, known.get(record.tag), skipped.get(record.tag)) for record in batch)
-        )
-        async with self._engine.begin() as connection:
-            await self._write(connection, outcomes)
-        self._progress.tags_seen += sum(outcome.found is not None for outcome in outcomes)
-        for outcome in outcomes:
-            if isinstance(outcome.found, RegistryUnavailable):
-                raise outcome.found
 
-    async def _read(self, record: TagRecord, known: KnownTag | None, skipped: Digest | None) -> _Outcome:
-        """Return what one tag points to now; errors are its outcome, not raised."""
-        last = known.digest if known else skipped
-        try:
-            digest = record.digest
-            if digest is None:
+        async def look(record: TagRecord) -> _Outcome:
+            row = known.get(record.tag)
+            last = row.digest if row else skipped.get(record.tag)
+            if record.digest is not None:
+                return _pointing(record, row, record.digest, last)
+            try:
                 state = await self._adapter.tag_state(self._path, record.tag, last)
-                if state is None:
-                    return _Outcome(record, known, None)
-                digest = last if isinstance(state, Unchanged) else state.digest
-            if digest == last or digest is None:
-                return _Outcome(record, known, Unchanged())
-            return await self._read_content(record, known, digest)
-        except (RegistryError, MalformedManifest) as error:
-            return _Outcome(record, known, error)
+            except RegistryError as error:
+                self._patience.failed(error)
+                return _Outcome(record, row, error)
+            self._patience.answered()
+            if state is None:
+                return _Outcome(record, row, None)
+            return _pointing(record, row, last if isinstance(state, Unchanged) else state.digest, last)
 
-    async def _read_content(self, record: TagRecord, known: KnownTag | None, digest: Digest) -> _Outcome:
-        """Return what a tag's new digest is; a tag that moves on meanwhile is looked at once more."""
+        return await each(self._places, look, batch)
+
+    async def _read(self, outcomes: Sequence[_Outcome]) -> list[_Outcome]:
+        """Return the outcomes with the new digests read, each once; a tag that moved on meanwhile is asked again."""
+        digests = list(dict.fromkeys(outcome.digest for outcome in outcomes if outcome.digest))
+        contents = dict(zip(digests, await each(self._places, self._resolve, digests), strict=True))
+
+        async def settle(outcome: _Outcome) -> _Outcome:
+            if outcome.digest is None:
+                return outcome
+            content = contents[outcome.digest]
+            if isinstance(content, ManifestNotFound):
+                return await self._read_again(outcome)
+            return outcome._replace(found=content)
+
+        return await each(self._places, settle, outcomes)
+
+    async def _resolve(self, digest: Digest) -> Resolved | NoImage | Failure:
+        """Return what a digest is; failures are returned, not raised."""
         try:
-            return _Outcome(record, known, await self._resolve(digest), digest)
-        except ManifestNotFound:
-            state = await self._adapter.tag_state(self._path, record.tag)
-            if state is None or isinstance(state, Unchanged):
-                return _Outcome(record, known, None)
-            return _Outcome(record, known, await resolve(self._adapter, self._path, state.digest), state.digest)
+            found = await resolve(self._adapter, self._path, digest)
+        except (RegistryError, MalformedManifest) as error:
+            self._patience.failed(error)
+            return error
+        self._patience.answered()
+        return found
 
-    async def _resolve(self, digest: Digest) -> Resolved | NoImage:
-        """Return what a digest is: tags that share one share the reading."""
-        task = self._resolving.get(digest)
-        if task is None:
-            if len(self._resolving) >= _REMEMBERED:
-                self._resolving = {known: task for known, task in self._resolving.items() if not task.done()}
-            task = asyncio.create_task(resolve(self._adapter, self._path, digest))
-            self._resolving[digest] = task
-        return await asyncio.shield(task)
+    async def _read_again(self, outcome: _Outcome) -> _Outcome:
+        """Return what a tag is whose manifest was gone when it was to be read."""
+        try:
+            state = await self._adapter.tag_state(self._path, outcome.record.tag)
+        except RegistryError as error:
+            self._patience.failed(error)
+            return outcome._replace(found=error, digest=None)
+        if state is None or isinstance(state, Unchanged):
+            return outcome._replace(found=None, digest=None)
+        return outcome._replace(found=await self._resolve(state.digest), digest=state.digest)
 
     # ------------------------------------------------------------------------------------------------ writing
 
@@ -169,27 +205,28 @@ class RepositorySync:
         target, progress = self._target, self._progress
         same = [each for each in outcomes if isinstance(each.found, Unchanged)]
         await touch(connection, [each.known.id for each in same if each.known], target.run_id, target.now)
-        failed = [each for each in outcomes if isinstance(each.found, RegistryError | MalformedManifest)]
+        failed = [each for each in outcomes if isinstance(each.found, Failure)]
         await mark_seen(connection, [each.known.id for each in failed if each.known], target.run_id)
         self._tell(failed)
         facts = [self._facts(each, each.found) for each in outcomes if isinstance(each.found, Resolved)]
         written = await write_images(connection, target, facts)
         # A tag that no longer holds an image is not seen as one: its row goes with the removals.
         await write_skips(connection, target, [skip for each in outcomes if (skip := _skip(each))])
-        again = [each.record.tag for each in same if not each.known]
-        await touch_skips(connection, target, again)
-        progress.skipped += len(again) + sum(isinstance(each.found, NoImage) for each in outcomes)
-        progress.unchanged += len(same) - len(again)
+        await touch_skips(connection, target, [each.record.tag for each in (*same, *failed) if not each.known])
+        again = sum(not each.known for each in same)
+        progress.skipped += again + sum(isinstance(each.found, NoImage) for each in outcomes)
+        progress.unchanged += len(same) - again
         progress.added += written.added
         progress.changed += written.changed
-        self._changed = self._changed or bool(facts)
 
     def _tell(self, failed: Sequence[_Outcome]) -> None:
         """Note the tags that could not be read."""
-        self.failures += len(failed)
-        for each in failed:
-            code = each.found.code if isinstance(each.found, RegistryError | MalformedManifest) else ""
-            self._progress.tell(f"{self._path}:{each.record.tag}", code, str(each.found))
+        self.failed_tags += len(failed)
+        for outcome in failed:
+            if isinstance(outcome.found, Failure):
+                self.first_failure = self.first_failure or outcome.found
+                self.missed_in_passing = self.missed_in_passing or is_passing(outcome.found)
+                self._progress.tell(f"{self._path}:{outcome.record.tag}", outcome.found.code, str(outcome.found))
 
     def _facts(self, outcome: _Outcome, found: Resolved) -> ImageFacts:
         """Return the row of a tag that is new or has moved."""
@@ -213,3 +250,10 @@ class RepositorySync:
             updated_at=updated_at,
             children=found.children,
         )
+
+
+def _pointing(record: TagRecord, known: KnownTag | None, digest: Digest | None, last: Digest | None) -> _Outcome:
+    """Return the outcome of a tag that points to a digest: unchanged when that was the last one known."""
+    if digest is None or digest == last:
+        return _Outcome(record, known, Unchanged())
+    return _Outcome(record, known, None, digest)
