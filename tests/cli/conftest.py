@@ -1,13 +1,20 @@
 """Installations made by the command line itself."""
 
+import base64
+import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from typer.testing import CliRunner, Result
 
+from imagewarden.cli.main import app
+from imagewarden.identity.vault import Vault
+from imagewarden.storage.database import Database
 from tests.support.cli import Cli
 
 
@@ -40,3 +47,37 @@ def cli(installation: tuple[Cli, dict[str, Any]]) -> Cli:
 def facts(installation: tuple[Cli, dict[str, Any]]) -> dict[str, Any]:
     """Give what init printed."""
     return installation[1]
+
+
+Invoke = Callable[..., Result]
+
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture(scope="session")
+def vault() -> Vault:
+    """Give the vault of the installations below."""
+    return Vault(KEY)
+
+
+@pytest.fixture
+def invoke(embedded_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
+    """Give the command line over a fresh installation, run in this process; checks the exit code."""
+    monkeypatch.setenv("IMAGEWARDEN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("IMAGEWARDEN_DATABASE_URL", embedded_database.conninfo)
+    monkeypatch.setenv("IMAGEWARDEN_SECRET_KEY", base64.b64encode(KEY).decode())
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*arguments: str, stdin: str | None = None, expect: int = 0) -> Result:
+        done = CliRunner().invoke(app, arguments, input=stdin, prog_name="imagewarden")
+        assert done.exit_code == expect, f"{arguments}: {done.output}"
+        assert "Traceback" not in done.output
+        return done
+
+    run("init")
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**configured)

@@ -16,11 +16,11 @@ __all__ = ["FILTERS", "images"]
 
 
 FILTERS = (
-    Extra("registry_name", "Registry."),
-    Extra("namespace", "First part of the repository's name."),
-    Extra("image_name", "The rest of the repository's name."),
-    Extra("image_version", "Tag."),
-    Extra("search", "Part of namespace, name or tag, in any case."),
+    Extra("registry_name", "Registry.", "TEXT"),
+    Extra("namespace", "First part of the repository's name.", "TEXT"),
+    Extra("image_name", "The rest of the repository's name.", "TEXT"),
+    Extra("image_version", "Tag.", "TEXT"),
+    Extra("search", "Part of namespace, name or tag, in any case.", "TEXT"),
     Extra("severity_level", "Worst finding.", "Security|Low|Medium|High"),
     Extra("scan_status", "State of the scan; any_failed for all three kinds of failure.", "STATUS"),
     Extra("risky", "Images with findings, or without.", kind=bool | None),
@@ -37,8 +37,8 @@ FILTERS = (
     Extra("end_latest_scan_time", "Last scan ended at or before.", "MS"),
     Extra("start_latest_sync_time", "Last seen by a synchronisation at or after.", "MS"),
     Extra("end_latest_sync_time", "Last seen by a synchronisation at or before.", "MS"),
-    Extra("instance_id", "Id of the SWR enterprise instance."),
-    Extra("instance_name", "Name of the SWR enterprise instance."),
+    Extra("instance_id", "Id of the SWR enterprise instance.", "TEXT"),
+    Extra("instance_name", "Name of the SWR enterprise instance.", "TEXT"),
     Extra("enterprise_project_id", "Enterprise project; all_granted_eps for all; 0 without it.", "ID"),
     Extra("sort_key", "Order; by id without it.", "latest_scan_time"),
     Extra("sort_dir", "Direction of the order; asc without it.", "asc|desc"),
@@ -72,7 +72,10 @@ def images(
     as_json: AsJson = False,
     **filters: Any,
 ) -> None:
-    """List images, by any mix of filters; --json prints what the API would answer."""
+    """List images, by any mix of filters.
+
+    --json prints what the API would answer. A filter that is not given asks nothing.
+    """
     asked = _checked(filters)
 
     async def work(session: Session) -> "ImagePage":

@@ -17,9 +17,10 @@ _LOCK = 0x696E6974  # "init": one at a time
 
 
 def init(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Set up the database, a first project, administrator and access key; on an existing one, upgrade the schema.
+    """Set up a new installation, or upgrade an existing one.
 
-    Prints the password and the secret key, once.
+    A new one gets its database, a project, an administrator and an access key, whose secrets are printed this once.
+    An existing one gets the schema of this version.
     """
     from imagewarden.cli.session import settings_from
     from imagewarden.jobs import schema as queue

@@ -18,7 +18,7 @@ Access = Annotated[str, typer.Argument(metavar="ACCESS_KEY", help="The key's pub
 @keys.command("create")
 def create(
     user: Annotated[str, typer.Option("--user", metavar="NAME", help="Whose.")],
-    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    description: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,

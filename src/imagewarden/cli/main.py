@@ -15,8 +15,15 @@ from imagewarden.cli.registry import registry
 __all__ = ["app", "run"]
 
 
+_ORDER = ("init", "registry", "sync", "images", "serve", "worker", "admin")
+
+
 class _Commands(TyperGroup):
     """The commands, in the order they are first needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 # the base class's signature
+        """Return the names of the commands, for help."""
+        return list(_ORDER)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its errors become a sentence and an exit code."""

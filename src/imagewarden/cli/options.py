@@ -51,11 +51,15 @@ class Extra(NamedTuple):
     """Type of the value; `bool` is a switch, `bool | None` a pair of them."""
     default: Any = None
     """Value without the option."""
+    least: float | None = None
+    """Least number it takes."""
+    most: float | None = None
+    """Greatest number it takes."""
 
     def parameter(self) -> inspect.Parameter:
         """Return the option as typer reads it from a function's signature."""
         switch = [f"--{self.name.replace('_', '-')}"] if self.kind is bool else []
-        option = typer.Option(*switch, help=self.help, metavar=self.metavar)
+        option = typer.Option(*switch, help=self.help, metavar=self.metavar, min=self.least, max=self.most)
         return inspect.Parameter(
             self.name, inspect.Parameter.KEYWORD_ONLY, default=self.default, annotation=Annotated[self.kind, option]
         )

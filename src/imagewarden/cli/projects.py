@@ -16,8 +16,8 @@ enterprise_projects = group("Enterprise projects: a second partition of registri
 
 @projects.command("create")
 def create_project_command(
-    name: Annotated[str, typer.Argument(help="Name, unique in the domain.")],
-    description: Annotated[str, typer.Option(help="Free text.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name, unique in the domain.")],
+    description: Annotated[str, typer.Option(metavar="TEXT", help="Free text.")] = "",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
@@ -94,7 +94,7 @@ def enable_project(
 @enterprise_projects.command("create")
 def create_enterprise_project_command(
     number: Annotated[str, typer.Argument(metavar="ID", help="Id, 1 to 64 characters.")],
-    name: Annotated[str, typer.Argument(help="Name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name.")],
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:

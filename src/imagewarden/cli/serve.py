@@ -28,9 +28,11 @@ _READY_SECONDS = 60.0
 def serve(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 without it.")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Address to listen on; 127.0.0.1 without it.")
+    ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port to listen on, 0 for a free one; 8080 without it.")
+        int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Port, 0 for a free one; 8080 without it.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=256, metavar="N", help="API processes.")] = None,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Leave the job worker to other processes.")] = False,

@@ -20,16 +20,16 @@ __all__ = ["sync"]
 
 
 def sync(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Registries; all without one.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Registries; all without one.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Do it now, and tell how it went.")] = False,
     project: Project = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read registries and bring the image list in step, by a worker or, with --wait, here.
+    """Bring the image list in step with its registries.
 
-    Where a registry is being read already, --wait follows that.
+    A worker does it; with --wait it is done here, or followed where it is being done already.
     """
     flags = {"data_dir": data_dir, "database_url": database_url}
     if wait:

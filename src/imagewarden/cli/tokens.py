@@ -10,7 +10,7 @@ from imagewarden.cli.session import Session, run
 
 __all__ = ["tokens"]
 
-tokens = group("API tokens.")
+tokens = group("API tokens, for the X-Auth-Token header.")
 
 UserName = Annotated[str, typer.Option("--user", metavar="NAME", help="Whose.")]
 
@@ -26,7 +26,7 @@ def create(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Issue a token of a user for a project, for the X-Auth-Token header."""
+    """Issue a token of a user for a project."""
     from imagewarden.identity.directory import find_project, find_user
     from imagewarden.identity.tokens import IssuedToken, issue_token
 
@@ -72,7 +72,7 @@ def list_tokens_command(
 @tokens.command("revoke")
 def revoke(
     user: UserName,
-    listed: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, as listed.")] = None,
+    listed: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, as listed.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All tokens of the user.")] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,

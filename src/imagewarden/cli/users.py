@@ -15,7 +15,7 @@ __all__ = ["users"]
 
 users = group("Users and their roles.")
 
-Name = Annotated[str, typer.Argument(help="The user's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 RoleName = Annotated[str, typer.Option("--role", metavar="admin|operator|viewer", help="What the user may do.")]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input; made at random without it.")

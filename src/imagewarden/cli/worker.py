@@ -21,7 +21,7 @@ def worker(
         int | None, typer.Option("--concurrency", min=1, max=64, metavar="N", help="Jobs at once.")
     ] = None,
 ) -> None:
-    """Run synchronisations and housekeeping from the queue, until stopped.
+    """Run the jobs of the queue, until stopped.
 
     The installation's key must be here too: the key file in the data folder, or IMAGEWARDEN_SECRET_KEY.
     """
