@@ -83,6 +83,14 @@ async def test_blob_that_drips_is_given_up_but_a_slow_reader_is_not() -> None:
         assert received == BLOB
 
 
+async def test_reader_that_stops_early_gives_the_slot_back() -> None:
+    async with facing(always(reply(200, BLOB * 1000)), concurrency=1) as (_, adapter):
+        for _ in range(3):
+            async with asyncio.timeout(5):
+                async for _ in adapter.blob("x", Descriptor("", WHOLE.digest, len(BLOB) * 1000)):
+                    break
+
+
 async def test_digest_of_an_algorithm_unknown_here_is_no_address() -> None:
     async with facing(always(reply(200))) as (server, adapter):
         with pytest.raises(InvalidDigest):

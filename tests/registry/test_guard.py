@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imagewarden.registry.errors import AddressRefused
+from imagewarden.registry.errors import AddressRefused, RegistryError
 from imagewarden.registry.guard import AddressGuard, Reach, host_of, origin, reach_of
 from tests.support.facing import always, facing
 from tests.support.hostile import hostile, reply
@@ -102,6 +102,13 @@ async def test_connection_goes_to_the_address_that_was_judged(monkeypatch: pytes
             assert manifest.content == b"{}"
             assert names.asked.count("rebinding.example.test") == 1
             assert elsewhere.asked[0].headers["host"] == f"rebinding.example.test:{elsewhere.port}"
+
+
+@pytest.mark.parametrize("place", ["http://" + "a" * 70 + ".example.test/", "http://1.1.1.1:99999/", "http://../"])
+async def test_place_that_cannot_be_looked_up_is_a_typed_failure(place: str) -> None:
+    async with facing(always(reply(307, location=place))) as (_, adapter):
+        with pytest.raises(RegistryError):
+            await adapter.manifest("x", "v1")
 
 
 def test_hosts_are_compared_as_they_are_looked_up() -> None:

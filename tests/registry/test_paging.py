@@ -7,12 +7,16 @@ import time
 import tracemalloc
 import zlib
 
+import httpx
 import pytest
 
+from imagewarden.registry.answer import Answer
 from imagewarden.registry.errors import (
+    Exchange,
     MalformedAnswer,
 )
 from imagewarden.registry.options import MIB, Limits
+from imagewarden.registry.paging import next_page
 from tests.support.facing import always, facing, tags
 from tests.support.hostile import Asked, Reply, Script, json_reply, reply
 
@@ -136,3 +140,57 @@ async def test_registry_without_a_catalog() -> None:
     async with facing(always(json_reply({"errors": [{"code": "UNSUPPORTED"}]}, 404))) as (_, adapter):
         with pytest.raises(MalformedAnswer, match="name them"):
             _ = [name async for name in adapter.repositories()]
+
+
+LINKS: dict[str, str | None] = {
+    '</v2/_catalog?last=b&n=5>; rel="next"': "https://r.example.test/v2/_catalog?last=b&n=5",
+    "<?last=b>;rel=next": "https://r.example.test/v2/_catalog?last=b",
+    '<https://r.example.test:443/v2/x>; rel="prev next"; title="y"': "https://r.example.test/v2/x",
+    '<http://r.example.test/v2/x?n=1>; rel="next"': "https://r.example.test/v2/x?n=1",
+    '<https://r.example.test:8443/v2/x>; REL="NEXT"': "https://r.example.test/v2/x",
+    '<https://user:secret@r.example.test/v2/x>; rel="next"': "https://r.example.test/v2/x",
+    '</v2/first>; rel="first", </v2/next>; rel="next"': "https://r.example.test/v2/next",
+    '</v2/first>; rel="first"': None,
+    " ": None,
+}
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_link_to_the_next_page(link: str) -> None:
+    answer = Answer(
+        Exchange("GET", ""), httpx.URL("https://r.example.test/v2/_catalog"), 200, httpx.Headers({"link": link}), b""
+    )
+    found = next_page(answer)
+    assert (None if found is None else str(found)) == LINKS[link]
+
+
+async def test_pages_are_read_to_the_end_and_names_given_once() -> None:
+    pages = {"": ("b a b", "a"), "a": ("c a d", "d"), "d": ("e", "")}
+
+    def script(asked: Asked) -> Reply:
+        names, following = pages[asked.query.get("last", [""])[0]]
+        link = f'</v2/x/tags/list?last={following}>; rel="next"' if following else ""
+        return json_reply({"tags": names.split()}, link=link)
+
+    async with facing(script) as (server, adapter):
+        assert await tags(adapter) == ["b", "a", "c", "d", "e"]
+        assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("most", [100, 50, 0])
+async def test_page_size_is_lowered_to_what_the_registry_takes(most: int) -> None:
+    def script(asked: Asked) -> Reply:
+        size = int(asked.query.get("n", ["0"])[0])
+        if size > most:
+            return json_reply({"errors": [{"code": "PAGINATION_NUMBER_INVALID"}]}, 400)
+        return json_reply({"tags": [f"of-{size}"]})
+
+    async with facing(script) as (_, adapter):
+        assert await tags(adapter) == ["of-100" if most == 100 else "of-0"]
+
+
+async def test_registry_that_takes_no_listing_at_all() -> None:
+    async with facing(always(json_reply({"errors": [{"code": "UNSUPPORTED"}]}, 400))) as (server, adapter):
+        with pytest.raises(MalformedAnswer, match="not an answer"):
+            await tags(adapter)
+        assert len(server.asked) == 3

@@ -5,13 +5,18 @@ import logging
 import httpx
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imagewarden.model.errors import ImagewardenError
 from imagewarden.registry import errors
-from imagewarden.registry.answer import place_of
+from imagewarden.registry.answer import Answer, place_of
 from imagewarden.registry.errors import Exchange, InvalidOption, RegistryError
+from imagewarden.registry.guard import host_of, origin
 from imagewarden.registry.options import Limits, TransportOptions
+from imagewarden.registry.paging import next_page
 from imagewarden.registry.transport import RegistryTransport, base_of
+from imagewarden.registry.wire import redirect_target
 from tests.support.facing import BLOB, WHOLE, facing, tags
 from tests.support.hostile import Asked, Reply, json_reply, reply
 
@@ -55,6 +60,39 @@ async def test_nothing_secret_is_logged_or_told(caplog: pytest.LogCaptureFixture
 )
 def test_place_of_a_request(url: str, place: str) -> None:
     assert place_of(httpx.URL(url)) == place
+
+
+_urls = st.one_of(
+    st.text(max_size=60),
+    st.from_regex(r"(https?|ftp|file)?://[^\x00]{0,30}"),
+    st.from_regex(r"https?://[a-z0-9.\-\[\]:@%]{1,90}(:[0-9]{1,9})?/"),
+)
+
+
+@given(_urls)
+def test_any_redirect_leads_to_a_web_address_or_is_refused(location: str) -> None:
+    asked = httpx.Request("GET", "https://r.example.test/v2/")
+    raw = location.encode("utf-8", "surrogatepass")
+    try:
+        target = redirect_target(httpx.Response(302, headers=[(b"location", raw)], request=asked))
+    except RegistryError:
+        return
+    assert (target.scheme, target.userinfo) == ("https", b"")
+    assert place_of(target).startswith("https://")
+    assert host_of(target)
+
+
+@given(_urls)
+def test_any_link_stays_on_the_registry_or_is_refused(link: str) -> None:
+    raw = link.encode("utf-8", "surrogatepass")
+    headers = httpx.Headers([(b"link", b"<" + raw + b'>; rel="next"')])
+    base = httpx.URL("https://r.example.test/v2/_catalog")
+    try:
+        target = next_page(Answer(Exchange("GET", ""), base, 200, headers, b""))
+    except RegistryError:
+        return
+    assert target is not None
+    assert origin(target) == origin(base)
 
 
 def test_every_kind_of_error_has_a_code_of_its_own() -> None:

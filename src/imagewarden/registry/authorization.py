@@ -14,7 +14,11 @@ from imagewarden.registry.tokens import TokenKey, TokenSource
 
 __all__ = ["Authorizer", "least_scope"]
 
-_KNOWN_TOKEN_HOSTS = {"registry-1.docker.io": "auth.docker.io", "index.docker.io": "auth.docker.io"}
+_KNOWN_TOKEN_HOSTS = {
+    "registry-1.docker.io": "auth.docker.io",
+    "index.docker.io": "auth.docker.io",
+    "registry.gitlab.com": "gitlab.com",
+}
 """Registries whose own token service is known to live on another host."""
 MAX_SCOPES = 4096
 """Scopes whose challenge is remembered."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from imagewarden.registry.answer import Answer, error_codes
+from imagewarden.registry.answer import Answer
 from imagewarden.registry.errors import MalformedAnswer
 from imagewarden.registry.guard import origin
 from imagewarden.registry.transport import RegistryTransport
@@ -69,12 +69,10 @@ async def pages(transport: RegistryTransport, path: str, scope: str) -> AsyncIte
 
 
 async def _first(transport: RegistryTransport, path: str, scope: str) -> Answer:
-    """Ask for the first page, by fewer names a page while the registry finds the number too large."""
+    """Ask for the first page, by fewer names a page while the registry says 400, by whatever code, to the number."""
     for size in PAGE_SIZES:
         url = transport.url(path, {"n": size} if size else None)
         answer = await transport.fetch("GET", url, limit=transport.options.limits.page_bytes, scope=scope)
-        if answer.status != 400 or not size:
-            break
-        if "PAGINATION_NUMBER_INVALID" not in error_codes(answer.content):
+        if answer.status != 400:
             break
     return answer
