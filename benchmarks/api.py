@@ -28,6 +28,7 @@ from litestar import Litestar, MediaType, Response, get
 from sqlalchemy import insert, text
 
 from benchmarks._load import rate
+from imagewarden import logs
 from imagewarden.api.app import create_app
 from imagewarden.api.services import Services
 from imagewarden.identity.bootstrap import Credentials, bootstrap
@@ -194,6 +195,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args(arguments)
+    logs.configure("warning")
     pages = measure(asked.rows, asked.seconds, asked.rounds)
     print(json.dumps({"bench": "api", "rows": asked.rows, "cpus": os.cpu_count(), "seed": SEED, "pages": pages}))
 

@@ -1,0 +1,1 @@
+"""Smokes of the benchmarks: small, so that they stay right."""
