@@ -44,7 +44,7 @@ class _Steps:
         self._console.print(f"[bold]{title}[/] ...")
         said: list[str] = []
         yield said
-        self._console.print(f"  {' '.join(said)} [dim]({time.monotonic() - before:.1f} s)[/]", highlight=False)
+        self._console.print(f"  {' '.join(said)} [dim]({time.monotonic() - before:.1f} s)[/]")
 
     @property
     def seconds(self) -> float:
@@ -55,7 +55,7 @@ class _Steps:
 def main() -> int:
     """Run the demonstration; returns the exit code: 0, 3 when a step failed, 130 when interrupted before the list."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False)
     home = Path(os.environ.get("DEMO_DIR") or ".demo").absolute()
     try:
         with ExitStack() as running:
@@ -79,7 +79,7 @@ def _demonstrate(console: Console, home: Path, running: ExitStack) -> None:
     """Take every step; what must be stopped in the end is put into `running`."""
     running.enter_context(_folder(home))
     steps = _Steps(console)
-    console.print(f"Imagewarden's demonstration; its data and logs are in {home}\n", highlight=False)
+    console.print(f"Imagewarden's demonstration; its data and logs are in {home}\n")
     installation = Installation(home)
     with steps.step("Setting up the database") as said:
         is_new = installation.initialise()
@@ -99,7 +99,7 @@ def _demonstrate(console: Console, home: Path, running: ExitStack) -> None:
     images = api.images()
     console.print()
     console.print(table_of(images))
-    console.print(f"{len(images)} images; the whole took {steps.seconds:.1f} s\n", highlight=False)
+    console.print(f"{len(images)} images; the whole took {steps.seconds:.1f} s\n")
     _show_access(console, installation, api, registry, url)
     if os.environ.get("DEMO_ONESHOT") == "1":
         return
@@ -137,10 +137,10 @@ def _show_access(console: Console, installation: Installation, api: Api, registr
         "logs": str(installation.logs),
     }
     for name, value in facts.items():
-        console.print(f"  {name:<11} {value}", highlight=False, markup=False)
+        console.print(f"  {name:<11} {value}", markup=False)
     query = "latest_version=true&limit=3"
     line = f"curl -s -H 'X-Auth-Token: {api.token}' '{url}{api.list_path}?{query}'"
-    console.print(f"\n{line}\n", highlight=False, markup=False)
+    console.print(f"\n{line}\n", markup=False)
 
 
 def _wait(programs: list[Program]) -> None:
