@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,3 +152,13 @@ def test_a_privileged_port(cli: Cli) -> None:
         assert "needs privileges" in done.stderr
     else:
         assert "needs privileges" in cli.fails("serve", "--port", "80")
+
+
+def test_api_processes_that_cannot_live(cli: Cli, tmp_path: Path) -> None:
+    """serve gives up instead of starting them for ever."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif '--multiprocessing-fork' in sys.argv: os._exit(7)\n", encoding="utf-8"
+    )
+    broken = Cli(cli.data_dir, {"PYTHONPATH": str(tmp_path)})
+    done = broken.run("serve", "--port", "0", "--no-worker", expect=3)
+    assert done.stderr.splitlines()[-1].startswith("imagewarden: error: the API processes end as soon as")

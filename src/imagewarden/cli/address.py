@@ -32,7 +32,8 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
         raise CommandError(
             f"the host {host!r} cannot be resolved; give --host an address of this machine, such as 127.0.0.1"
         ) from None
-    family, _, _, _, where = found[0]
+    # A name such as localhost has both kinds of address, and clients that know one kind know this one.
+    family, _, _, _, where = next((each for each in found if each[0] == socket.AF_INET), found[0])
     return family, str(where[0])
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Session", "opened_database", "run", "settings_from"]
 
 Result = TypeVar("Result")
+_CONNECTIONS = 10
+"""What `sync --wait` needs for four registries at once."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def run(work: Callable[[Session], Awaitable[Result]], **flags: Any) -> Result:
     settings = settings_from(log_level="warning", **flags)
 
     async def with_engine(database: "Database") -> Result:
-        engine = database.engine(pool_size=settings.database_pool)
+        engine = database.engine(pool_size=max(settings.database_pool, _CONNECTIONS))
         try:
             return await work(Session(settings, database, engine, open_vault(settings.data_dir, settings.secret_key)))
         finally:
