@@ -52,6 +52,28 @@ async def test_token_is_asked_for_with_basic_and_kept() -> None:
         ]  # fmt: skip
 
 
+async def test_scope_the_registry_names_itself_is_asked_for_from_then_on_without_its_push() -> None:
+    challenge = OWN.replace("some/repository:pull", "library/some:pull,push")
+    script = challenging(challenge, always(json_reply({"token": "good", "expires_in": 1e-9})))
+    async with facing(script) as (server, adapter):
+        for _ in range(2):
+            await tags(adapter)
+        scopes = [asked.query["scope"] for asked in server.asked if asked.path == "/token"]
+        assert scopes == [["repository:library/some:pull"]] * 2
+        assert len(server.asked) == 5  # refused, token, tags; then token, tags
+
+
+async def test_body_of_a_refusal_may_be_of_any_size() -> None:
+    def script(asked: Asked) -> Reply:
+        if "authorization" in asked.headers:
+            return json_reply({"tags": ["v1"]})
+        return reply(401, b"x" * 1_000_000, www_authenticate='Basic realm="x"')
+
+    async with facing(script, **USER) as (_, adapter):
+        assert await tags(adapter) == ["v1"]
+        assert await tags(adapter) == ["v1"]
+
+
 async def test_token_that_is_refused_is_renewed_once() -> None:
     numbers = itertools.count()
     script = challenging(OWN, lambda _: json_reply({"token": f"bad-{next(numbers)}"}))

@@ -5,6 +5,7 @@ import pytest
 from imagewarden.model.digest import digest_of
 from imagewarden.registry.adapter import TagState, Unchanged
 from imagewarden.registry.errors import (
+    AccessDenied,
     DigestMismatch,
     MalformedAnswer,
     RegistryError,
@@ -59,3 +60,15 @@ async def test_address_that_is_a_web_site() -> None:
     async with facing(always(reply(200, b"<html>", content_type="text/html"))) as (_, adapter):
         with pytest.raises(MalformedAnswer, match="no registry"):
             await adapter.check()
+
+
+async def test_tag_that_is_gone_between_head_and_get() -> None:
+    async with facing(lambda asked: reply(200 if asked.method == "HEAD" else 404)) as (_, adapter):
+        assert await adapter.tag_state("x", "v1") is None
+
+
+async def test_explanation_of_a_failure_may_be_of_any_size_and_shape() -> None:
+    for body in (b"x" * 100_000, b'{"errors": [{"code": "A\\nB"}]}', b'{"errors": 5}'):
+        async with facing(always(reply(403, body))) as (_, adapter):
+            with pytest.raises(AccessDenied, match="no reason"):
+                await adapter.manifest("x", "v1")

@@ -70,14 +70,14 @@ class RealRegistry:
         return {} if self.auth == "none" else {"username": USER, "password": PASSWORD}
 
     def start(self, images: Path | None = None, only: Sequence[str] = ()) -> None:
-        """Start it for the first time, with the OCI layouts of a folder pushed to `test/<name>:latest`."""
+        """Start it for the first time; `only` names the OCI layouts of a folder that are pushed to `test/<name>:latest`."""
         # The script hashes passwords with a module that Python 3.13 has no more, and signs tokens with `cryptography`.
         python = sys.executable if self.auth == "token" else "/usr/bin/python3"
         empty = self.state / "no-images"
         empty.mkdir(parents=True, exist_ok=True)
         command = [str(shared_path("images/serve_registry.sh")), "start", "--auth", self.auth, "--port", str(self.port)]
         command += ["--state", str(self.state), "--images", str(images or empty)]
-        command += ["--only", ",".join(only)] if only else []
+        command += ["--only", ",".join(only) or "none"]
         subprocess.run(command, check=True, env={**os.environ, "PYTHON": python}, stdout=subprocess.DEVNULL)
 
     def kill(self) -> None:

@@ -74,7 +74,7 @@ class AuthenticationFailed(RegistryError):
     """The registry, or its token service, does not accept the credentials, or wants some and has got none."""
 
     code = "authentication_failed"
-    advice = "check the user name and password stored for this registry"
+    advice = "give or correct the registry's user name and password"
 
 
 class AccessDenied(RegistryError):

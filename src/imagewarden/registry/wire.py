@@ -100,7 +100,10 @@ def typed_failures(exchange: Exchange) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise RegistryUnavailable("no answer in time", exchange, transient=True) from error
     except httpx.TransportError as error:
-        raise RegistryUnavailable(str(error)[:300] or "no connection", exchange, transient=True) from error
+        reason = str(error)[:300] or "no connection"
+        untrusted = "certificate" in reason.lower()  # asking again would not make it trusted
+        hint = " (name its certificate authority with --ca-file)" if untrusted else ""
+        raise RegistryUnavailable(reason + hint, exchange, transient=not untrusted) from error
     except httpx.InvalidURL as error:
         raise MalformedAnswer(f"not an address: {error}", exchange) from error
 
