@@ -167,7 +167,7 @@ def test_killed_while_the_database_is_made(data_dir: Path) -> None:
     """At any moment of the first start: the next command finds nothing half-made."""
     for moment in (0.05, 0.15, 0.25, 0.35, 0.5):
         command = Command(data_dir)
-        wait_until(lambda: (data_dir / "supervisor.json").exists(), 20.0)
+        wait_until((data_dir / "supervisor.json").exists, 20.0)
         time.sleep(moment)
         kill(supervisor(data_dir))
         command.kill()

@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psycopg
+import pytest
+
+import imagewarden
+from imagewarden.storage.account import Account, can_reach
 
 __all__ = ["Command", "cluster_of", "is_gone", "kill", "postmaster", "processes", "stop", "supervisor", "wait_until"]
 
@@ -31,20 +39,32 @@ server.close()
 """
 
 
+def _as_account(name: str) -> tuple[list[str], dict[str, str]]:
+    """Return a command line for Python as another account, and its environment; skips where that has no Python."""
+    account = next(entry for entry in pwd.getpwall() if entry.pw_name == name)
+    found = Account(account.pw_name, account.pw_uid, account.pw_gid)
+    version = f"python3.{sys.version_info.minor}"
+    pythons = [Path(sys.executable).resolve(), Path(shutil.which(version, path="/usr/bin:/usr/local/bin") or "/-")]
+    usable = [python for python in pythons if python.exists() and can_reach(python, found)]
+    packages = (Path(str(module.__file__)).parent for module in (imagewarden, psycopg))
+    if not usable or not all(can_reach(package, found) for package in packages):
+        pytest.skip(f"the account {name} can reach neither Python nor this installation")
+    runner = ["setpriv", f"--reuid={found.uid}", f"--regid={found.gid}", "--clear-groups", str(usable[0])]
+    return runner, {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+
+
 class Command:
     """A process that needs the database of a data folder until `end` or `kill`."""
 
     def __init__(self, data_dir: Path, *, account: str | None = None, **environment: str) -> None:
         """Start the process, as another account if one is named; `wait` for what it says."""
-        runner = ["setpriv", f"--reuid={account}", f"--regid={account}", "--clear-groups"] if account else []
-        if account == "nobody":
-            runner[2] = "--regid=nogroup"
+        runner, more = _as_account(account) if account else ([sys.executable], {})
         self.process = subprocess.Popen(
-            [*runner, sys.executable, "-c", _HOLD, str(data_dir)],
+            [*runner, "-c", _HOLD, str(data_dir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
-            env={**os.environ, **environment},
+            env={**os.environ, **more, **environment},
         )
 
     def wait(self) -> dict[str, str]:

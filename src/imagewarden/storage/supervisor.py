@@ -76,14 +76,17 @@ class Supervisor:
         self.stopping = True
 
     def run(self) -> None:
-        """Serve leases until none is left for a while, or until told to stop."""
+        """Serve leases until none is left for a while, or until told to stop; raises StorageError kinds."""
         while not self.stopping and not self._is_idle():
-            for key, _ in self.selector.select(timeout=5.0 if self.leases else 0.25):
+            for key, _ in self.selector.select(timeout=2.0 if self.leases else 0.25):
                 self._handle(key.fileobj)
+            if os.fstat(self.lock).st_nlink == 0:  # in its place there may be another, with its own supervisor
+                raise StorageError(f"the data folder {self.place.data_dir} was removed while its database ran")
             if self.server.has_died() and not self.stopping:
                 self._restart()
             self.server.bound_log()
         self.listener.close()
+        (self.place.sockets / CONTROL_SOCKET).unlink(missing_ok=True)
 
     def _is_idle(self) -> bool:
         """Return whether nobody has needed the server for a while."""
@@ -123,8 +126,6 @@ class Supervisor:
 
     def _restart(self) -> None:
         """Start the server again after it died; raises StorageError when it keeps dying."""
-        if os.fstat(self.lock).st_nlink == 0:  # in its place there may be another folder, with its own supervisor
-            raise StorageError(f"the data folder {self.place.data_dir} was removed while its database ran")
         now = time.monotonic()
         self.restarts = [moment for moment in self.restarts if now - moment < _RESTART_WINDOW] + [now]
         if len(self.restarts) > _RESTARTS:
