@@ -70,7 +70,7 @@ class RealRegistry:
         return {} if self.auth == "none" else {"username": USER, "password": PASSWORD}
 
     def start(self, images: Path | None = None, only: Sequence[str] = ()) -> None:
-        """Start it for the first time; `only` names the OCI layouts of a folder that are pushed to `test/<name>:latest`."""
+        """Start it for the first time, with the OCI layouts that `only` names pushed to `test/<name>:latest`."""
         # The script hashes passwords with a module that Python 3.13 has no more, and signs tokens with `cryptography`.
         python = sys.executable if self.auth == "token" else "/usr/bin/python3"
         empty = self.state / "no-images"
