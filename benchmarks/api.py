@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +152,10 @@ async def prepare(database: Database) -> tuple[Credentials, str]:
 
 def measure(rows: int, seconds: float, rounds: int) -> dict[str, Any]:
     """Return the figures."""
-    with tempfile.TemporaryDirectory() as folder, open_database(Path(folder, "data"), None) as database:
-        Path(folder).chmod(0o711)
+    with ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory())
+        Path(folder).chmod(0o711)  # for the server's own account, where this runs as root
+        database = opened.enter_context(open_database(Path(folder, "data"), None))
         schema.upgrade(database)
         keys, token = asyncio.run(prepare(database))
         store(database, keys, rows)
