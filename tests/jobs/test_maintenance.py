@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from procrastinate import App
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imagewarden.identity.vault import Vault
@@ -12,6 +12,9 @@ from imagewarden.jobs.app import job_app
 from imagewarden.jobs.maintenance import prune, retake_stalled_jobs
 from imagewarden.jobs.queue import Job, defer
 from imagewarden.storage.database import Database
+from imagewarden.sync.runs import now_ms
+from imagewarden.sync.tables import sync_run
+from tests.support.inventory import install
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +63,23 @@ async def test_jobs_of_a_worker_that_is_no_longer_listed(app: App, engine: Async
     await run(engine, "DELETE FROM procrastinate_workers")
     assert await retake_stalled_jobs(app) == 1
     assert await statuses(engine) == ["todo"]
+
+
+async def test_old_synchronisations_are_forgotten_but_for_each_registrys_last(
+    app: App, engine: AsyncEngine, queued: Database, vault: Vault
+) -> None:
+    rows = (await install(queued, vault)).registries
+    month = 31 * 86_400_000
+    moments = [(0, month * 3), (0, month * 2), (1, month * 2), (0, 1000), (0, 0)]
+    values = [
+        {"registry_id": rows[at]["id"], "state": "succeeded", "created_at": now_ms() - age} for at, age in moments
+    ]
+    async with engine.begin() as connection:
+        await connection.execute(insert(sync_run), values)
+    await prune(app, engine)
+    async with engine.connect() as connection:
+        kept = list((await connection.execute(select(sync_run.c.id).order_by(sync_run.c.id))).scalars())
+    assert kept == [3, 4, 5]
 
 
 async def test_jobs_that_ended_long_ago_are_forgotten(app: App, engine: AsyncEngine) -> None:

@@ -3,9 +3,12 @@
 import structlog
 from procrastinate import App
 from procrastinate.utils import utcnow
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imagewarden.identity.tokens import prune_tokens
+from imagewarden.sync.runs import now_ms
+from imagewarden.sync.tables import sync_run
 
 __all__ = ["QUEUE", "STALLED_SECONDS", "prune", "register", "retake_stalled_jobs"]
 
@@ -16,6 +19,7 @@ STALLED_SECONDS = 40.0
 """A worker without a sign of life for this long is dead: it beats every 10 s."""
 
 _KEPT_HOURS = 7 * 24
+_RUNS_KEPT_MS = 30 * 86_400_000
 _LOG = structlog.get_logger(__name__)
 
 
@@ -29,13 +33,20 @@ async def retake_stalled_jobs(app: App) -> int:
     return len(stalled)
 
 
-async def prune(app: App, engine: AsyncEngine) -> int:
-    """Forget jobs that ended a week ago or earlier, and tokens long expired or revoked; returns how many tokens."""
+async def prune(app: App, engine: AsyncEngine) -> None:
+    """Forget jobs that ended a week ago, tokens long expired or revoked, and a month's old synchronisations.
+
+    The last synchronisation of each registry is kept: it says how the registry stands.
+    """
     await app.job_manager.delete_old_jobs(
         nb_hours=_KEPT_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
     )
+    last = select(func.max(sync_run.c.id)).group_by(sync_run.c.registry_id)
+    old = delete(sync_run).where(sync_run.c.created_at < now_ms() - _RUNS_KEPT_MS, sync_run.c.id.not_in(last))
     async with engine.begin() as connection:
-        return await prune_tokens(connection)
+        tokens = await prune_tokens(connection)
+        runs = (await connection.execute(old)).rowcount
+    _LOG.debug("pruned", tokens=tokens, runs=runs)
 
 
 def register(app: App, engine: AsyncEngine) -> None:
@@ -51,4 +62,5 @@ def register(app: App, engine: AsyncEngine) -> None:
     @app.task(name="prune", queue=QUEUE, queueing_lock="prune", lock="prune")
     async def prune_task(timestamp: int) -> None:
         """Run once an hour."""
-        _LOG.debug("pruned", planned=timestamp, tokens=await prune(app, engine))
+        _LOG.debug("prunes", planned=timestamp)
+        await prune(app, engine)
