@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from imagewarden.model.digest import Digest, digest_of
 from imagewarden.registry.adapter import Descriptor, RawManifest, TagRecord, TagState, Unchanged
 from imagewarden.registry.errors import BlobNotFound, ManifestNotFound, RegistryError, RegistryUnavailable
 
-__all__ = ["MemoryRegistry", "config_of", "image_of", "index_of"]
+__all__ = ["MemoryRegistry", "artifact_of", "config_of", "image_of", "index_of"]
 
 OCI = "application/vnd.oci.image"
 
@@ -52,6 +52,19 @@ def index_of(*manifests: bytes, platforms: tuple[str, ...] = ("amd64", "arm64", 
     return encoded({"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": entries})
 
 
+def artifact_of(kind: str) -> bytes:
+    """Return the manifest of something that is no image."""
+    return encoded(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{OCI}.manifest.v1+json",
+            "artifactType": kind,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": f"sha256:{'4' * 64}", "size": 2},
+            "layers": [],
+        }
+    )
+
+
 @dataclass
 class MemoryRegistry:
     """Repositories with tags, manifests and blobs; and what is to go wrong."""
@@ -71,7 +84,9 @@ class MemoryRegistry:
     hidden_tags: set[str] = field(default_factory=set)
     """Repositories whose listing of tags is empty, though complete."""
     asked: list[str] = field(default_factory=list)
-    """Requests so far."""
+    """Requests so far, such as `HEAD team/app:1.0` and `GET team/app@sha256:...`."""
+    before: Callable[[str], Awaitable[None]] | None = None
+    """Awaited before each of these is answered: it may wait, change the registry, or raise."""
 
     def add(self, repository: str, tag: str, manifest: bytes, *blobs: bytes) -> Digest:
         """Push an image."""
@@ -93,27 +108,34 @@ class MemoryRegistry:
                 raise RegistryUnavailable("the listing broke off")
             yield repository
 
+    async def _ask(self, request: str) -> None:
+        self.asked.append(request)
+        if self.before is not None:
+            await self.before(request)
+
     async def tags(self, repository: str) -> AsyncIterator[TagRecord]:
+        await self._ask(f"LIST {repository}")
         if repository in self.tags_fail:
             raise self.tags_fail[repository]
         for tag in () if repository in self.hidden_tags else sorted(self.tag_map.get(repository, {})):
             yield TagRecord(tag)
 
     async def tag_state(self, repository: str, tag: str, known: Digest | None = None) -> TagState | Unchanged | None:
-        self.asked.append(f"HEAD {repository}:{tag}")
+        await self._ask(f"HEAD {repository}:{tag}")
         digest = self.tag_map.get(repository, {}).get(tag)
         if digest is None:
             return None
         return Unchanged() if digest == known else TagState(digest, "")
 
     async def manifest(self, repository: str, reference: str) -> RawManifest:
-        self.asked.append(f"GET {repository}@{reference}")
+        await self._ask(f"GET {repository}@{reference}")
         content = self.manifests.get(reference)
         if content is None:
             raise ManifestNotFound(f"{repository} has no manifest {reference}")
         return RawManifest(content, Digest(reference), "")
 
     async def blob(self, repository: str, descriptor: Descriptor) -> AsyncIterator[bytes]:
+        await self._ask(f"BLOB {repository}@{descriptor.digest}")
         content = self.blobs.get(descriptor.digest)
         if content is None:
             raise BlobNotFound(f"{repository} has no blob {descriptor.digest}")

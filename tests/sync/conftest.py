@@ -17,7 +17,7 @@ from imagewarden.registry.adapter import RegistryAdapter
 from imagewarden.storage.database import Database
 from imagewarden.sync.run import sync_registry
 from imagewarden.sync.runs import SyncReport
-from tests.support.adapter import MemoryRegistry
+from tests.support.adapter import MemoryRegistry, image_of
 
 
 @dataclass
@@ -33,15 +33,24 @@ class Project:
     memory: MemoryRegistry
     """What the registry holds."""
 
-    async def sync(self, adapter: RegistryAdapter | None = None) -> SyncReport:
-        """Synchronise."""
-        return await sync_registry(self.engine, self.vault, self.record.id, adapter=adapter or self.memory)
+    async def sync(self, adapter: RegistryAdapter | None = None, *, run_id: int | None = None) -> SyncReport:
+        """Synchronise from memory."""
+        found = adapter or self.memory
+        return await sync_registry(self.engine, self.vault, self.record.id, run_id=run_id, adapter=found)
 
     async def rows(self) -> dict[str, Any]:
         """Return the live rows by `repository:tag`."""
         async with self.engine.connect() as connection:
             found = await connection.execute(select(image).where(image.c.removed_at.is_(None)).order_by(image.c.id))
             return {f"{row.namespace}/{row.name}:{row.tag}".lstrip("/"): row for row in found}
+
+
+def fill(project: Project, repositories: int = 2, tags: int = 3) -> None:
+    """Push images to `team/app0:1.0` and so on."""
+    for number in range(repositories):
+        for tag in range(tags):
+            manifest, config = image_of(f"{number}/{tag}")
+            project.memory.add(f"team/app{number}", f"1.{tag}", manifest, config)
 
 
 async def make_project(database: Database, vault: Vault, **fields: Any) -> Project:

@@ -1,30 +1,19 @@
 """Synchronisation by difference, over a registry in memory."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from imagewarden.inventory.tables import image, image_platform
 from imagewarden.model.digest import digest_of, hex_part
-from imagewarden.registry.errors import AccessDenied, RegistryUnavailable
-from imagewarden.sync.errors import SyncAlreadyRunning
-from imagewarden.sync.lock import hold_registry
-from imagewarden.sync.runs import read_run, request_run
-from tests.support.adapter import config_of, encoded, image_of, index_of
-from tests.sync.conftest import Project
+from imagewarden.registry.errors import AccessDenied
+from tests.support.adapter import artifact_of, config_of, encoded, image_of, index_of
+from tests.sync.conftest import Project, fill
 
 pytestmark = pytest.mark.anyio
 CREATED = int(datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC).timestamp() * 1000)
-
-
-def fill(project: Project, repositories: int = 2, tags: int = 3) -> None:
-    for number in range(repositories):
-        for tag in range(tags):
-            manifest, config = image_of(f"{number}/{tag}")
-            project.memory.add(f"team/app{number}", f"1.{tag}", manifest, config)
 
 
 async def test_first_sync_writes_every_tag(project: Project) -> None:
@@ -55,7 +44,7 @@ async def test_second_sync_changes_nothing(project: Project) -> None:
         key: (row.id, row.digest, row.updated_at) for key, row in before.items()
     }
     assert all(after[key].synced_at >= before[key].synced_at for key in after)
-    assert not [asked for asked in project.memory.asked if asked.startswith("GET")]
+    assert {asked.partition(" ")[0] for asked in project.memory.asked} == {"LIST", "HEAD"}
 
 
 async def test_moved_tag_forgets_what_was_found_in_the_old_image(project: Project) -> None:
@@ -141,22 +130,14 @@ async def test_index_lists_its_children_and_tells_of_a_missing_one(project: Proj
 
 
 async def test_what_is_no_image_is_read_once_and_not_listed(project: Project) -> None:
-    artifact = encoded(
-        {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "artifactType": "application/vnd.example.chart",
-            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": "sha256:" + "4" * 64, "size": 2},
-            "layers": [],
-        }
-    )
+    artifact = artifact_of("application/vnd.example.chart")
     project.memory.add("charts/web", "1.0", artifact)
     project.memory.add("charts/web", f"sha256-{'a' * 64}.sig", artifact)
     report = await project.sync()
     assert (report.added, report.skipped, report.tags_seen) == (0, 1, 1)
     project.memory.asked.clear()
     assert (await project.sync()).skipped == 1
-    assert project.memory.asked == ["HEAD charts/web:1.0"]
+    assert project.memory.asked == ["LIST charts/web", "HEAD charts/web:1.0"]
     manifest, config = image_of("now an image")
     project.memory.add("charts/web", "1.0", manifest, config)
     assert (await project.sync()).added == 1
@@ -208,114 +189,3 @@ async def test_registry_that_is_down_fails_the_run(project: Project) -> None:
     fill(project)
     report = await project.sync()
     assert (report.state, report.error_code, report.added) == ("failed", "registry_unavailable", 0)
-
-
-async def test_registry_that_stops_answering_is_not_asked_for_hours(one_project: Project) -> None:
-    project = one_project
-    fill(project, repositories=60, tags=1)
-    project.memory.tags_fail = {f"team/app{n}": RegistryUnavailable("gone") for n in range(60)}
-    report = await project.sync()
-    assert report.state == "failed"
-    assert report.repositories_done < 20
-    assert "in a row" in (report.error or "")
-
-
-async def test_many_removals_wait_for_a_second_listing(project: Project) -> None:
-    fill(project, repositories=1, tags=60)
-    await project.sync()
-    project.memory.hidden_tags.add("team/app0")
-    report = await project.sync()
-    assert (report.removed, report.held) == (0, 60)
-    assert report.problems[-1].code == "removal_held"
-    assert len(await project.rows()) == 60
-    report = await project.sync()
-    assert (report.removed, report.held) == (60, 0)
-    assert not await project.rows()
-
-
-async def test_held_removals_are_forgotten_when_the_tags_are_back(project: Project) -> None:
-    fill(project, repositories=1, tags=60)
-    await project.sync()
-    project.memory.hidden_tags.add("team/app0")
-    await project.sync()
-    project.memory.hidden_tags.clear()
-    await project.sync()
-    project.memory.hidden_tags.add("team/app0")
-    assert (await project.sync()).held == 60
-    assert len(await project.rows()) == 60
-
-
-@pytest.mark.parametrize(
-    ("tags", "gone", "held"), [(60, 18, 0), (60, 19, 19), (19, 19, 0), (20, 20, 20), (70, 21, 0), (69, 21, 21)]
-)
-async def test_brake_at_its_bounds(one_project: Project, tags: int, gone: int, held: int) -> None:
-    project = one_project
-    fill(project, repositories=1, tags=tags)
-    await project.sync()
-    for number in range(gone):
-        project.memory.tag_map["team/app0"].pop(f"1.{number}")
-    report = await project.sync()
-    # At least 20 rows, and more than 30 % of the scope.
-    assert (report.held, report.removed) == (held if gone >= 20 else 0, 0 if held and gone >= 20 else gone)
-
-
-async def test_brake_over_the_whole_registry(one_project: Project) -> None:
-    project = one_project
-    fill(project, repositories=30, tags=2)
-    await project.sync()
-    for number in range(25):
-        project.memory.tag_map.pop(f"team/app{number}")
-    assert (await project.sync()).held == 50
-    report = await project.sync()
-    assert (report.removed, len(await project.rows())) == (50, 10)
-
-
-async def test_two_at_once_are_refused_with_the_running_run(one_project: Project) -> None:
-    project = one_project
-    async with project.engine.begin() as connection:
-        run_id = await request_run(connection, project.record.id)
-    async with hold_registry(project.engine, project.record):
-        with pytest.raises(SyncAlreadyRunning) as refused:
-            await project.sync()
-    assert refused.value.run_id in (None, run_id)
-
-
-async def test_cancelled_run_is_closed_and_can_be_repeated(one_project: Project) -> None:
-    project = one_project
-    fill(project, repositories=5, tags=5)
-    state = project.memory.tag_state
-
-    async def slow(*arguments: object) -> object:
-        await asyncio.sleep(1)
-        return await state(*arguments)  # type: ignore[arg-type]
-
-    project.memory.tag_state = slow  # type: ignore[method-assign,assignment]
-    task = asyncio.create_task(project.sync())
-    await asyncio.sleep(0.2)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    project.memory.tag_state = state  # type: ignore[method-assign]
-    async with project.engine.connect() as connection:
-        assert (await read_run(connection, 1)).state in ("failed", "partial")
-    report = await project.sync()
-    assert report.state == "succeeded"
-    assert len(await project.rows()) == 25
-
-
-async def test_statements_do_not_grow_with_tags(one_project: Project) -> None:
-    project = one_project
-    counts = []
-    for tags in (5, 200):
-        fill(project, repositories=1, tags=tags)
-        statements: list[str] = []
-        engine = project.engine.sync_engine
-
-        def note(_c: object, _cursor: object, statement: str, *_: object, into: list[str] = statements) -> None:
-            into.append(statement)
-
-        event.listen(engine, "before_cursor_execute", note)
-        await project.sync()
-        event.remove(engine, "before_cursor_execute", note)
-        counts.append(len([each for each in statements if "heartbeat_at" not in each]))
-    assert counts[1] <= counts[0] + 2, counts

@@ -22,7 +22,10 @@ def newest(rows: Iterable[tuple[int, int, str]]) -> int | None:
 
 
 async def refresh_latest(connection: AsyncConnection, registry_id: str, repository: RepositoryName) -> None:
-    """Mark the newest live row of a repository, and no other; two statements, whatever the number of its tags."""
+    """Mark the newest live row of a repository, and no other; one statement, and a second one where that changes.
+
+    Only rows of the last update's time are looked at, not the whole repository.
+    """
     live = (
         (image.c.registry_id == registry_id)
         & (image.c.namespace == repository.namespace)
@@ -30,10 +33,15 @@ async def refresh_latest(connection: AsyncConnection, registry_id: str, reposito
         & image.c.removed_at.is_(None)
     )
     last = select(func.max(image.c.updated_at)).where(live).scalar_subquery()
-    rows = await connection.execute(
-        select(image.c.updated_at, image.c.id, image.c.tag).where(live, image.c.updated_at == last)
-    )
-    winner = newest((row.updated_at, row.id, row.tag) for row in rows)
-    if winner is not None:
+    is_last = image.c.updated_at == last
+    found = (
+        await connection.execute(
+            select(image.c.updated_at, image.c.id, image.c.tag, image.c.is_latest, is_last.label("is_last")).where(
+                live, is_last | image.c.is_latest
+            )
+        )
+    ).all()
+    winner = newest((row.updated_at, row.id, row.tag) for row in found if row.is_last)
+    if winner is not None and [row.id for row in found if row.is_latest] != [winner]:
         is_winner = image.c.id == winner
         await connection.execute(update(image).where(live, image.c.is_latest != is_winner).values(is_latest=is_winner))

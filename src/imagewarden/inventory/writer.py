@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -121,6 +121,12 @@ ON CONFLICT (registry_id, namespace, name, tag) WHERE removed_at IS NULL DO UPDA
 RETURNING id, tag, xmax = 0 AS added
 """).bindparams(bindparam("rows", type_=JSONB))  # noqa: S608 # constants
 
+_CHILD = ("parent_id", "position", "digest", "config_digest", "os", "architecture", "variant", "size")
+_INSERT_CHILDREN = sql_text(f"""
+INSERT INTO image_platform ({", ".join(_CHILD)})
+SELECT {", ".join(_CHILD)} FROM jsonb_populate_recordset(NULL::image_platform, :rows)
+""").bindparams(bindparam("rows", type_=JSONB))  # noqa: S608 # constants
+
 
 async def known_tags(
     connection: AsyncConnection, registry_id: str, repository: RepositoryName, tags: Sequence[str]
@@ -217,4 +223,4 @@ async def _write_children(
         for position, child in enumerate(children)
     ]
     if rows:
-        await connection.execute(insert(image_platform), rows)
+        await connection.execute(_INSERT_CHILDREN, {"rows": rows})

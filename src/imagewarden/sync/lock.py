@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagewarden.inventory.registries import RegistryRecord
@@ -15,8 +15,8 @@ from imagewarden.sync.runs import running_run
 __all__ = ["RegistryLock", "hold_registry"]
 
 _KEY = "hashtextextended('imagewarden sync ' || :registry, 0)"
-_TAKE = text(f"SELECT pg_try_advisory_lock({_KEY}), pg_backend_pid()")  # noqa: S608 # a constant
-_GIVE = text(f"SELECT pg_advisory_unlock({_KEY})")  # noqa: S608 # a constant
+_TAKE = text(f"SELECT pg_try_advisory_lock({_KEY}), pg_backend_pid()")  # a constant
+_GIVE = text(f"SELECT pg_advisory_unlock({_KEY})")  # a constant
 _SESSION = text("SELECT pg_backend_pid()")
 
 
@@ -34,19 +34,21 @@ class RegistryLock:
         try:
             async with self._turn:
                 session = (await self._connection.execute(_SESSION)).scalar_one()
-        except DBAPIError:
+        except SQLAlchemyError:
             session = None
         if session != self._session:
             raise LockLost(
-                f"the database closed the connection that kept registry {self._record.name} from being synchronised twice "
-                "at once; synchronise it again"
+                f"the connection that kept registry {self._record.name} from being synchronised twice at once was "
+                "closed by the database; synchronise it again"
             )
 
     async def release(self) -> None:
         """Give the lock back; a connection that cannot do so is closed."""
+        if self._connection.invalidated:
+            return
         try:
             await self._connection.execute(_GIVE, {"registry": self._record.id})
-        except DBAPIError:
+        except SQLAlchemyError:
             await self._connection.invalidate()
 
 

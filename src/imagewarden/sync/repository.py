@@ -167,15 +167,11 @@ class RepositorySync:
         digests = list(dict.fromkeys(outcome.digest for outcome in outcomes if outcome.digest))
         contents = dict(zip(digests, await each(self._places, self._resolve, digests), strict=True))
 
-        async def settle(outcome: _Outcome) -> _Outcome:
-            if outcome.digest is None:
-                return outcome
-            content = contents[outcome.digest]
-            if isinstance(content, ManifestNotFound):
-                return await self._read_again(outcome)
-            return outcome._replace(found=content)
-
-        return await each(self._places, settle, outcomes)
+        read = [old._replace(found=contents[old.digest]) if old.digest else old for old in outcomes]
+        gone = [at for at, outcome in enumerate(read) if isinstance(outcome.found, ManifestNotFound)]
+        for at, again in zip(gone, await each(self._places, self._read_again, [read[at] for at in gone]), strict=True):
+            read[at] = again
+        return read
 
     async def _resolve(self, digest: Digest) -> Resolved | NoImage | Failure:
         """Return what a digest is; failures are returned, not raised."""
@@ -203,18 +199,18 @@ class RepositorySync:
     async def _write(self, connection: AsyncConnection, outcomes: Sequence[_Outcome]) -> None:
         """Write what became of a batch."""
         target, progress = self._target, self._progress
-        same = [each for each in outcomes if isinstance(each.found, Unchanged)]
-        await touch(connection, [each.known.id for each in same if each.known], target.run_id, target.now)
-        failed = [each for each in outcomes if isinstance(each.found, Failure)]
-        await mark_seen(connection, [each.known.id for each in failed if each.known], target.run_id)
+        same = [one for one in outcomes if isinstance(one.found, Unchanged)]
+        failed = [one for one in outcomes if isinstance(one.found, Failure)]
+        await touch(connection, [one.known.id for one in same if one.known], target.run_id, target.now)
+        await mark_seen(connection, [one.known.id for one in failed if one.known], target.run_id)
         self._tell(failed)
-        facts = [self._facts(each, each.found) for each in outcomes if isinstance(each.found, Resolved)]
+        facts = [self._facts(one, one.found) for one in outcomes if isinstance(one.found, Resolved)]
         written = await write_images(connection, target, facts)
         # A tag that no longer holds an image is not seen as one: its row goes with the removals.
-        await write_skips(connection, target, [skip for each in outcomes if (skip := _skip(each))])
-        await touch_skips(connection, target, [each.record.tag for each in (*same, *failed) if not each.known])
-        again = sum(not each.known for each in same)
-        progress.skipped += again + sum(isinstance(each.found, NoImage) for each in outcomes)
+        await write_skips(connection, target, [skip for one in outcomes if (skip := _skip(one))])
+        await touch_skips(connection, target, [one.record.tag for one in (*same, *failed) if not one.known])
+        again = sum(not one.known for one in same)
+        progress.skipped += again + sum(isinstance(one.found, NoImage) for one in outcomes)
         progress.unchanged += len(same) - again
         progress.added += written.added
         progress.changed += written.changed
