@@ -3,9 +3,11 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,13 +62,16 @@ def assert_nothing_runs(home: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+def first() -> Iterator[First]:
     """Run it once on an empty folder, to its own end, on a machine without docker-registry."""
-    home = tmp_path_factory.mktemp("demo") / "with a space"
+    folder = Path(tempfile.mkdtemp(prefix="iw-demo-"))
+    folder.chmod(0o711)  # so that root's database stays in it
+    home = folder / "with a space"
     bare = environment(home, DEMO_ONESHOT="1", PATH="/nonexistent")
     done = subprocess.run(COMMAND, cwd=ROOT, env=bare, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
-    return First(home, done.stdout)
+    yield First(home, done.stdout)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_list(first: First) -> None:
