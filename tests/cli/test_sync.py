@@ -98,27 +98,28 @@ def test_a_bar_on_a_terminal(one: Invoke, monkeypatch: pytest.MonkeyPatch) -> No
     assert "one: succeeded" in shown
 
 
-def runs(cli: Cli) -> Any:
-    """Return how the registry's last synchronisation stands."""
-    return cli.json("registry", "list")[0]["last_sync"]
+def runs(cli: Cli) -> dict[str, dict[str, Any]]:
+    """Return how each registry's last synchronisation stands, by its name; nothing for none."""
+    return {each["name"]: each["last_sync"] or {} for each in cli.json("registry", "list")}
 
 
 def test_a_worker_does_what_was_asked_for(cli: Cli, real: RealRegistry) -> None:
-    """And on its own what is on a schedule."""
+    """And, on its own, what is on a schedule."""
     cli.run("registry", "add", "asked", "--url", real.url, "--every", "never")
-    with cli.serve():
-        for _ in range(300):
-            if "no worker" not in (asked := cli.run("sync", "asked")).stderr:
-                break
+    cli.run("registry", "add", "scheduled", "--url", real.url, "--every", "1h")
+    with cli.serve() as serve:
+        while not any("takes jobs" in line for line in serve.log):
             time.sleep(0.1)
-        assert "asked for" in asked.stdout
-        for _ in range(100):
-            if (runs(cli) or {}).get("state") == "succeeded":
+        asked = cli.run("sync", "asked")
+        assert (asked.stdout.startswith("asked: asked for, run "), asked.stderr) == (True, "")
+        for _ in range(60):
+            found = runs(cli)
+            if all(run.get("state") == "succeeded" for run in found.values()):
                 break
-            time.sleep(0.1)
-    assert runs(cli)["state"] == "succeeded"
-    assert cli.json("images")["total_num"] == 4
-    cli.run("registry", "remove", "asked")
+    assert {name: run.get("added") for name, run in found.items()} == {"asked": 4, "scheduled": 4}
+    assert cli.json("images")["total_num"] == 8
+    for name in found:
+        cli.run("registry", "remove", name)
 
 
 def test_an_interrupt_is_written_down(cli: Cli) -> None:
@@ -133,11 +134,11 @@ def test_an_interrupt_is_written_down(cli: Cli) -> None:
         process = subprocess.Popen(
             cli.command("sync", "--wait"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        while (runs(cli) or {}).get("state") != "running":
+        while runs(cli)["silent"].get("state") != "running":
             assert process.poll() is None
         os.kill(process.pid, signal.SIGINT)
         said, told = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in said + told
-    assert (runs(cli)["state"], runs(cli)["error_code"]) == ("failed", "interrupted")
+    assert (runs(cli)["silent"]["state"], runs(cli)["silent"]["error_code"]) == ("failed", "interrupted")
     cli.run("registry", "remove", "silent")
