@@ -18,6 +18,7 @@ ROLE = "imagewarden"
 """Its only role."""
 
 _SECONDS = 120.0
+_LEAST_BYTES = 256 * 1024
 _NO_SPACE = ("No space left on device", "Disk quota exceeded")
 
 _CONFIGURATION = """\
@@ -42,8 +43,9 @@ log_parameter_max_length_on_error = 0
 
 
 def failure(place: Place, what: str, said: str) -> DiskFull | ServerStartFailed:
-    """Return the error for what a program said last."""
-    if any(sign in said for sign in _NO_SPACE):
+    """Return the error for what a program said last; on a full disk its log could not be written either."""
+    disk = os.statvfs(place.home)
+    if any(sign in said for sign in _NO_SPACE) or disk.f_bavail * disk.f_frsize < _LEAST_BYTES:
         return DiskFull(f"no space left on the disk of {place.home}; free some and try again")
     return ServerStartFailed(f"{what}: {said or 'it said nothing'}; its log is {place.log}")
 

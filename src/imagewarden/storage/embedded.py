@@ -32,8 +32,8 @@ def _connect(data_dir: Path) -> tuple[socket.socket, dict[str, str]] | None:
     """
     try:
         control = str(json.loads((data_dir / STATE_FILE).read_text())["control"])
-    except (OSError, ValueError, KeyError):
-        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # nobody has started one yet, or the file is damaged
     lease = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         lease.settimeout(_PATIENCE)
@@ -176,10 +176,10 @@ def _obtain(data_dir: Path, patience: float) -> tuple[socket.socket, dict[str, s
         if said["state"] == "error":
             kind = getattr(errors, said["kind"], StorageError)
             raise kind(said["message"])
-        if time.monotonic() > deadline:
-            raise errors.LockHeld(
-                f"another process holds {data_dir / 'supervisor.lock'} and gives no answer; "
-                "end that process (fuser names it) and try again"
-            )
         if said["state"] == "busy":
+            if time.monotonic() > deadline:
+                raise errors.LockHeld(
+                    f"another process holds {data_dir / 'supervisor.lock'} and gives no answer; "
+                    "end that process (fuser names it) and try again"
+                )
             time.sleep(0.05)

@@ -15,6 +15,7 @@ __all__ = ["Server"]
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
+_ASK_SECONDS = 1.0
 _LOG_BYTES = 8 * 1024 * 1024
 _MEMORY_IN_USE = "shared memory block"
 
@@ -88,7 +89,8 @@ class Server:
         with self.place.log.open("rb") as log:
             log.seek(mark)
             lines = log.read(64 * 1024).decode(errors="replace").splitlines()
-        return " / ".join(line for line in lines if "FATAL" in line or "PANIC" in line or "ERROR" in line)[-600:]
+        complaints = [line for line in lines if "FATAL" in line or "PANIC" in line or "ERROR" in line]
+        return " / ".join(complaints or lines[-3:])[-600:]
 
     def _spawn(self) -> None:
         """Start the server; on the death of this process the kernel asks it for a fast, clean shutdown."""
@@ -99,17 +101,33 @@ class Server:
             )  # fmt: skip
 
     def _wait_ready(self, deadline: float) -> bool:
-        """Return whether the server answers (its lock file says so) before it ends or the time is up."""
+        """Return whether the server answers before it ends or the time is up.
+
+        Its lock file says so at once; on a full disk it cannot, and the server is asked.
+        """
         process = self._process
+        ask_at = time.monotonic() + _ASK_SECONDS
         while process is not None and process.poll() is None:
             lines = self._lock_file()
             if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].startswith("ready"):
                 return True
+            if time.monotonic() > ask_at:
+                if self._accepts():
+                    return True
+                ask_at = time.monotonic() + _ASK_SECONDS
             if time.monotonic() > deadline:
                 self.stop()
                 return False
             time.sleep(0.01)
         return False
+
+    def _accepts(self) -> bool:
+        """Return whether the server takes connections."""
+        asking = start_program(
+            self.place.binaries / "pg_isready", "--quiet", "--host", str(self.place.sockets),
+            folder=self.place.home, death=signal.SIGKILL,
+        )  # fmt: skip
+        return asking.wait() == 0
 
     def _lock_file(self) -> list[str]:
         """Return the lines of postmaster.pid: process id first, state in the eighth."""
