@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text()
 
 def block(language: str, containing: str) -> str:
     """Return the README's code block that holds a text."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
     return next(found for found in blocks if containing in found)
 
 
@@ -78,7 +78,7 @@ def test_the_commands_and_both_clients(environment: dict[str, str], tmp_path: Pa
         client = block("python", "BasicCredentials").replace("8080", str(port))
         names = {"access_key": keys["access_key"], "secret_key": keys["secret_key"], "project_id": keys["project_id"]}
         exec(compile(client, "README.md", "exec"), names)  # noqa: S102 # the README's own example
-        assert names["page"].total_num == 1  # type: ignore[attr-defined] # set by the example
+        assert names["page"].total_num == 1
         secrets = {"PASSWORD": keys["password"], "PROJECT_ID": keys["project_id"]}
         asked = shell(block("sh", "curl").replace("8080", str(port)), environment | secrets, tmp_path)
         assert asked.returncode == 0, asked.stderr
