@@ -73,7 +73,8 @@ def _copied(source: Path, fingerprint: str) -> Path:
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             shutil.copyfile(path, target)
             target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-        os.sync()
+        for path in _files(tree):
+            _sync(path)
         if _fingerprint(tree) != fingerprint:
             raise StorageError(f"the copy of PostgreSQL from {source} to {SHARED} is not whole; try again")
         try:
@@ -84,6 +85,15 @@ def _copied(source: Path, fingerprint: str) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return copy
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def reachable_binaries(account: Account) -> Path:
