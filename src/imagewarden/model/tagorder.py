@@ -22,8 +22,8 @@ _REVISIONS = frozenset({"r", "rev", "p", "patch", "post", "build", "sp", "ga", "
 _ZERO = (0, "")
 # Ranks of a tag: what looks like a commit, another word, a version or date, `latest`.
 _COMMITS, _WORDS, _VERSIONS, _LATEST = range(4)
-# Stages of a version: before it, a variant of it, the version itself, a later revision of it.
-_BEFORE, _VARIANT, _RELEASE, _REVISION = range(4)
+# Stages of a version: a pre-release or variant (in this order, by their suffixes), itself, a later revision of it.
+_VARIANT, _RELEASE, _REVISION = range(3)
 
 
 def tag_order_key(tag: str) -> TagKey:
@@ -77,6 +77,4 @@ def _stage(suffix: tuple[tuple[int, Number, str], ...]) -> int:
     if not suffix:
         return _RELEASE
     kind, _, word = suffix[0]
-    if kind < 6:
-        return _BEFORE
     return _REVISION if kind == 7 or word in _REVISIONS else _VARIANT
