@@ -9,8 +9,11 @@ from structlog.typing import Processor
 
 __all__ = ["configure"]
 
-_QUIET = ("alembic", "granian", "httpcore", "httpx", "procrastinate", "_granian")
-"""Loggers of libraries that tell every step at `info`: heard from `warning` on."""
+_QUIET = {
+    **dict.fromkeys(("alembic", "granian", "_granian", "httpcore", "httpx", "procrastinate"), logging.WARNING),
+    "psycopg.pool": logging.ERROR,
+}
+"""Loggers of libraries that tell every step, or every attempt, and the level from which they are heard."""
 
 _SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -41,8 +44,8 @@ def configure(level: str, *, as_json: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level) if level != "debug" else logging.DEBUG)
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else max(least, root.level))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -89,6 +89,18 @@ def test_processes_that_die_are_started_again(cli: Cli) -> None:
         assert serve.stop(signal.SIGINT) == 0
 
 
+def test_a_killed_database_comes_back(cli: Cli) -> None:
+    """The API and the job worker wait for it."""
+    with cli.serve() as serve:
+        wait(lambda: any("takes jobs" in line for line in serve.log))
+        for number in named(cli, "storage.supervisor") | named(cli, "bin/postgres"):
+            os.kill(number, signal.SIGKILL)
+        wait(lambda: sum("takes jobs" in line for line in serve.log) > 1, 60)
+        wait(lambda: _answers(serve.url), 60)
+        assert serve.stop() == 0
+    assert not any("Traceback" in line for line in serve.log), serve.log
+
+
 def _answers(url: str) -> bool:
     """Return whether the API answers."""
     try:

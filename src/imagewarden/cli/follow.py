@@ -47,7 +47,7 @@ async def _sync(session: "Session", record: "RegistryRecord", watch: Watch) -> "
             return await work
         except SyncAlreadyRunning as busy:
             run_id = busy.run_id
-        finally:
+        finally:  # what looking ran into, if anything, the work runs into as well
             for task in (work, looking):
                 task.cancel()
             await asyncio.gather(work, looking, return_exceptions=True)

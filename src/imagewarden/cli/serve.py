@@ -1,5 +1,6 @@
 """`imagewarden serve`: API processes and a job worker, kept running, stopped together."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -155,6 +156,7 @@ def _announce(address: "Address", stopping: threading.Event) -> None:
         except httpx.HTTPError:
             continue
         if ready:
-            say(f"Imagewarden {__version__} answers at {address.url}")
-            sys.stdout.flush()
+            with contextlib.suppress(BrokenPipeError):  # nobody has to listen
+                say(f"Imagewarden {__version__} answers at {address.url}")
+                sys.stdout.flush()
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 
@@ -25,6 +26,27 @@ _PARTING_SECONDS = 4.0
 """To write down the end of jobs and of the worker."""
 
 
+class _AwayFilter(logging.Filter):
+    """Says in one line what the library says with a traceback: that the database is away."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite such a record; keep every other one, tracebacks of our own faults included."""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if isinstance(error, ConnectorException):
+            record.msg, record.args = f"the database is away: {_reason(error)}", ()
+            record.exc_info = record.exc_text = None
+        return True
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the database's driver said, in one line."""
+    return " ".join(str(error.__cause__ or error).split())[:300]
+
+
+_AWAY = _AwayFilter()
+_LIBRARY_LOGGERS = ("procrastinate.utils", "procrastinate.worker", "procrastinate.worker.worker")
+
+
 async def run_worker(
     database: Database, engine: AsyncEngine, vault: Vault, *, concurrency: int, grace: float = 5.0
 ) -> None:
@@ -33,6 +55,8 @@ async def run_worker(
     On the signal running jobs get `grace` seconds to end, then are cancelled and put back into the queue; all is over
     8 s later at the latest. A database that goes away is waited for, without end.
     """
+    for name in _LIBRARY_LOGGERS:
+        logging.getLogger(name).addFilter(_AWAY)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,7 +99,7 @@ async def _work(app: App, stop: asyncio.Event, concurrency: int, grace: float) -
     try:
         working.result()
     except (ConnectorException, psycopg.Error, OSError) as error:
-        return str(error.__cause__ or error)
+        return _reason(error)
     return "the worker ended"
 
 
