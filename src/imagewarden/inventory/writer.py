@@ -151,7 +151,7 @@ async def touch(connection: AsyncConnection, ids: Sequence[int], run_id: int, no
 
 async def mark_seen(connection: AsyncConnection, ids: Sequence[int], run_id: int) -> None:
     """Note that a sync saw the tags of these rows but could not read them: they stay as they are."""
-    await _update(connection, ids, sync_run_id=run_id)
+    await _update(connection, ids, sync_run_id=run_id, missing_since=None)
 
 
 async def _update(connection: AsyncConnection, ids: Sequence[int], **values: int | None) -> None:
