@@ -3,14 +3,22 @@
 import http.client
 import multiprocessing
 import queue
+import socket
 import threading
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["rate"]
+__all__ = ["free_port", "rate"]
 
 CONNECTIONS = 8
+
+
+def free_port() -> int:
+    """Return a free port on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _ask(url: str, headers: dict[str, str], until: float, counts: "queue.Queue[int]") -> None:

@@ -27,7 +27,7 @@ from granian.server import Server
 from litestar import Litestar, MediaType, Response, get
 from sqlalchemy import insert, text
 
-from benchmarks._load import rate
+from benchmarks._load import free_port, rate
 from imagewarden import logs
 from imagewarden.api.app import create_app
 from imagewarden.api.services import Services
@@ -75,13 +75,6 @@ def row(project_id: str, registry_id: str, number: int, chance: random.Random) -
         "vulnerability_count": chance.randrange(1, 200) if risky else 0, "risk_level": "High" if risky else "Security",
         "sync_run_id": 1,
     }  # fmt: skip
-
-
-def free_port() -> int:
-    """Return a free port on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def application() -> Any:

@@ -10,6 +10,7 @@ from tests.support.shared import ROOT
 
 SMALL = {
     "api": ["--rows", "300", "--seconds", "0.3", "--rounds", "1"],
+    "start": ["--rounds", "1"],
     "sync": ["--repositories", "2"],
 }
 

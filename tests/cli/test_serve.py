@@ -12,8 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.cli import Cli, Serve, processes_of
 
@@ -164,6 +167,19 @@ def test_a_privileged_port(cli: Cli) -> None:
         assert "needs privileges" in done.stderr
     else:
         assert "needs privileges" in cli.fails("serve", "--port", "80")
+
+
+def test_over_a_servers_url(empty_cli: Cli, debian_conninfo: str) -> None:
+    """The flag reaches every process; the data folder holds the key alone."""
+    with psycopg.connect(debian_conninfo, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE by_url TEMPLATE template0 ENCODING UTF8")
+    url = f"postgresql://tester@/by_url?{urlencode({'host': conninfo_to_dict(debian_conninfo)['host']})}"
+    facts = empty_cli.json("init", "--database-url", url)
+    with empty_cli.serve("--database-url", url) as serve:
+        assert login(serve, facts)
+        wait(lambda: any("takes jobs" in line for line in serve.log))
+        assert serve.stop() == 0
+    assert [path.name for path in empty_cli.data_dir.iterdir()] == ["secret.key"]
 
 
 def test_api_processes_that_cannot_live(cli: Cli, tmp_path: Path) -> None:
