@@ -30,6 +30,8 @@ if __name__ == "__main__":
         "test",
         "--group",
         "lint",
+        "--group",
+        "bench",
         "requirements/build.in",
         "--constraint",
         "requirements/server.txt",

@@ -2,7 +2,7 @@
 
 from imagewarden.model.errors import ImagewardenError
 
-__all__ = ["InvalidRegistry", "InventoryError", "RegistryExists", "UnknownRegistry"]
+__all__ = ["InvalidRegistry", "InventoryError", "ModelDamaged", "RegistryExists", "UnknownRegistry"]
 
 
 class InventoryError(ImagewardenError):
@@ -19,3 +19,7 @@ class RegistryExists(InventoryError):
 
 class InvalidRegistry(InventoryError):
     """A registry whose name, address or options are not usable."""
+
+
+class ModelDamaged(InventoryError):
+    """A file of the read model that is torn, damaged or foreign: the model has to be built again."""

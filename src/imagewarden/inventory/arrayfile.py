@@ -1,0 +1,107 @@
+"""Files of named arrays: written once, mapped read-only by any number of processes, checked for damage.
+
+Layout: magic, length and CRC-32 of the header, the header (msgspec JSON), then each array at a multiple of 64 bytes.
+"""
+
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from imagewarden.inventory.errors import ModelDamaged
+
+__all__ = ["map_arrays", "write_arrays"]
+
+_MAGIC = b"IWarray1"
+_FIXED = struct.Struct("<8sII")
+_ALIGNED = 64
+_TYPES = frozenset(("bool", "uint8", "uint16", "uint32", "int32", "int64"))
+
+
+class _Array(msgspec.Struct, frozen=True, array_like=True):
+    """Where an array stands in its file."""
+
+    name: str
+    type: str
+    count: int
+    offset: int
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """What the file holds."""
+
+    size: int
+    """Bytes of the whole file."""
+    crc: int
+    """CRC-32 of all that follows the header."""
+    arrays: list[_Array]
+
+
+def _aligned(offset: int) -> int:
+    """Return the next multiple of the alignment."""
+    return -(-offset // _ALIGNED) * _ALIGNED
+
+
+def _header_of(arrays: Mapping[str, npt.NDArray[Any]], start: int, crc: int) -> tuple[bytes, list[int], int]:
+    """Return the header for data that begin at `start`, where each array begins, and the file's size."""
+    found, offset = [], start
+    for name, array in arrays.items():
+        found.append(_Array(name, array.dtype.name, len(array), offset))
+        offset = _aligned(offset + array.nbytes)
+    return msgspec.json.encode(_Header(offset, crc, found)), [each.offset for each in found], offset
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays of one dimension into a new file, readable by its owner alone; raises OSError."""
+    parts = [np.ascontiguousarray(array).view(np.uint8).data for array in arrays.values()]
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(bytes(_aligned(len(part)) - len(part)), zlib.crc32(part, crc))
+    room = len(_header_of(arrays, 2**40, 2**32 - 1)[0])  # no number of the real header has more digits
+    start = _aligned(_FIXED.size + room)
+    text = _header_of(arrays, start, crc)[0]
+    text += b" " * (start - _FIXED.size - len(text))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb", buffering=1 << 16) as file:
+        file.write(_FIXED.pack(_MAGIC, len(text), zlib.crc32(text)) + text)
+        for part in parts:
+            file.write(part)
+            file.write(bytes(_aligned(len(part)) - len(part)))
+
+
+def map_arrays(path: Path, *, check: bool = False) -> dict[str, npt.NDArray[Any]]:
+    """Map a file of arrays; with `check` every byte is read and compared with its CRC-32.
+
+    Raises ModelDamaged for a file that is torn, damaged or another kind of file, FileNotFoundError for none.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < _FIXED.size:
+            raise ModelDamaged(f"{path.name} of the read model is too short to be one of its files")
+        mapped = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
+    magic, length, crc = _FIXED.unpack_from(mapped)
+    text = mapped[_FIXED.size : _FIXED.size + length]
+    if magic != _MAGIC or zlib.crc32(text) != crc:
+        raise ModelDamaged(f"{path.name} of the read model is damaged, or another kind of file")
+    header = msgspec.json.decode(text, type=_Header)
+    if header.size != size:
+        raise ModelDamaged(f"{path.name} of the read model is torn: {size} of {header.size} bytes are there")
+    if check and zlib.crc32(memoryview(mapped)[_FIXED.size + length :]) != header.crc:
+        raise ModelDamaged(f"{path.name} of the read model is damaged")
+    return {each.name: _array(mapped, each, path) for each in header.arrays}
+
+
+def _array(mapped: mmap.mmap, each: _Array, path: Path) -> npt.NDArray[Any]:
+    """Return one array of a mapped file."""
+    if each.type not in _TYPES:
+        raise ModelDamaged(f"{path.name} of the read model holds numbers of an unknown type")
+    if not each.count:
+        return np.zeros(0, dtype=each.type)
+    return np.frombuffer(mapped, dtype=each.type, count=each.count, offset=each.offset)

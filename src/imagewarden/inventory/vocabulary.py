@@ -1,0 +1,185 @@
+"""The distinct texts of a column, as byte blobs with offsets: a Python string a tag would cost 150 bytes.
+
+A vocabulary grows by pieces that are never changed again, one a segment of the model; a term's code is its number over
+all pieces. A piece finds a term by binary search, and all terms that contain a text by a search of its blob.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["TermPiece", "Terms", "Vocabulary", "code_type"]
+
+_CACHED = 64
+"""Searches that a piece remembers."""
+_LOWER = np.arange(256, dtype=np.uint8)
+_LOWER[ord("A") : ord("Z") + 1] += 32
+
+
+def code_type(terms: int) -> type[np.unsignedinteger]:
+    """Return the narrowest type that holds the codes of so many terms."""
+    return np.uint8 if terms <= 2**8 else np.uint16 if terms <= 2**16 else np.uint32
+
+
+class TermPiece:
+    """Terms with codes `first` to `first + len(self) - 1`; never changes."""
+
+    ARRAYS = ("blob", "ends", "order")
+    """The arrays it is made of, as a file keeps them."""
+
+    def __init__(self, first: int, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Take the arrays of `arrays_of`, from memory or mapped."""
+        self.first = first
+        self.arrays = arrays
+        self.blob: npt.NDArray[np.uint8] = arrays["blob"]  # type: ignore[assignment] # as they were made
+        self.ends: npt.NDArray[np.uint32] = arrays["ends"]  # type: ignore[assignment]
+        self._ends, self._order, self._blob = self.ends.data, arrays["order"].data, self.blob.data
+        self._searched: dict[bytes, npt.NDArray[np.bool_]] = {}
+
+    @staticmethod
+    def arrays_of(terms: Sequence[bytes]) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the arrays of a piece: texts in one blob, where each ends, and the numbers in order of the texts."""
+        ends = np.cumsum(np.fromiter(map(len, terms), dtype=np.int64, count=len(terms)))
+        if len(ends) and ends[-1] >= 2**32:
+            raise OverflowError("the texts of a column are longer than 4 GiB")
+        order = np.array(sorted(range(len(terms)), key=terms.__getitem__), dtype=np.uint32)
+        blob = np.frombuffer(b"".join(terms), dtype=np.uint8)
+        return {"blob": blob, "ends": ends.astype(np.uint32), "order": order}
+
+    def __len__(self) -> int:
+        """Return how many terms it holds."""
+        return len(self.ends)
+
+    def __getitem__(self, number: int) -> bytes:
+        """Return the term of a number within the piece."""
+        start = self._ends[number - 1] if number else 0
+        return bytes(self._blob[start : self._ends[number]])
+
+    def find(self, term: bytes) -> int | None:
+        """Return the code of a term, None where it is not of this piece."""
+        order = self._order
+        place = bisect_left(range(len(self)), term, key=lambda rank: self[order[rank]])
+        if place < len(self) and self[order[place]] == term:
+            return self.first + order[place]
+        return None
+
+    def containing(self, text: bytes) -> npt.NDArray[np.bool_]:
+        """Return which terms contain a text in ASCII lower case, ASCII case ignored; one truth value a term."""
+        found = self._searched.get(text)
+        if found is None:
+            if len(self._searched) >= _CACHED:
+                self._searched.pop(next(iter(self._searched)))
+            found = self._searched[text] = self._search(text)
+        return found
+
+    def _search(self, text: bytes) -> npt.NDArray[np.bool_]:
+        """Search the blob: where the text's two rarest bytes stand, then the others, then whose terms these are."""
+        found = np.zeros(len(self), dtype=np.bool_)
+        starts = len(self.blob) - len(text) + 1
+        if starts <= 0:
+            return found
+        needle = np.frombuffer(text, dtype=np.uint8)
+        rarest = np.argsort(self._frequency[needle], kind="stable")
+        marks = self._is(int(needle[rarest[0]]), int(rarest[0]), starts)
+        if len(rarest) > 1:
+            marks &= self._is(int(needle[rarest[1]]), int(rarest[1]), starts)
+        places = np.flatnonzero(marks)
+        for offset in rarest[2:]:
+            places = places[_LOWER[self.blob[places + offset]] == needle[offset]]
+        owners = np.searchsorted(self.ends, places, side="right")
+        within = places + len(text) <= self.ends[owners]
+        found[owners[within]] = True
+        return found
+
+    def _is(self, byte: int, offset: int, length: int) -> npt.NDArray[np.bool_]:
+        """Return where a byte in lower case stands, in either case, of `length` bytes from `offset`."""
+        window = self.blob[offset : offset + length]
+        same: npt.NDArray[np.bool_] = window == byte
+        if ord("a") <= byte <= ord("z") and self._has_upper:
+            same |= window == byte - 32
+        return same
+
+    @property
+    def _frequency(self) -> npt.NDArray[np.int64]:
+        """How often each byte, in lower case, stands in a sample of the blob."""
+        sample = self.blob[:: max(1, len(self.blob) // 65536)]
+        return np.bincount(_LOWER[sample], minlength=256)
+
+    @property
+    def _has_upper(self) -> bool:
+        """Whether any letter is upper case; found out once."""
+        known: bool | None = self.__dict__.get("upper")
+        if known is None:
+            known = bool(((self.blob >= ord("A")) & (self.blob <= ord("Z"))).any())
+            self.__dict__["upper"] = known
+        return known
+
+
+class Vocabulary:
+    """All terms of a column in one version of the model."""
+
+    def __init__(self, pieces: Iterable[TermPiece] = ()) -> None:
+        """Take the pieces in the order of their codes."""
+        self.pieces = tuple(piece for piece in pieces if len(piece))
+
+    def __len__(self) -> int:
+        """Return how many terms there are."""
+        return self.pieces[-1].first + len(self.pieces[-1]) if self.pieces else 0
+
+    def __getitem__(self, code: int) -> bytes:
+        """Return the term of a code; raises IndexError."""
+        for piece in self.pieces:
+            if piece.first <= code < piece.first + len(piece):
+                return piece[code - piece.first]
+        raise IndexError(code)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the terms in the order of their codes."""
+        for piece in self.pieces:
+            yield from map(piece.__getitem__, range(len(piece)))
+
+    def find(self, term: bytes) -> int | None:
+        """Return the code of a term, None for one that no row ever had."""
+        return next((code for piece in self.pieces if (code := piece.find(term)) is not None), None)
+
+    def containing(self, text: bytes) -> npt.NDArray[np.bool_]:
+        """Return by code which terms contain a text in ASCII lower case, ASCII case ignored."""
+        parts = [piece.containing(text) for piece in self.pieces]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(0, dtype=np.bool_)
+
+
+class Terms:
+    """A vocabulary that grows: what a build or a refresh gives out codes with."""
+
+    def __init__(self, known: Vocabulary) -> None:
+        """Start with the terms of a version."""
+        self._known = known
+        self._codes: dict[bytes, int] = {}
+        self._added: list[bytes] = []
+
+    @property
+    def first(self) -> int:
+        """The code of the first term that was added."""
+        return len(self._known)
+
+    @property
+    def added(self) -> Sequence[bytes]:
+        """The terms that were added, in the order of their codes."""
+        return self._added
+
+    def codes(self, terms: Sequence[bytes]) -> npt.NDArray[np.uint32]:
+        """Return the codes of texts in UTF-8, one each; what is new is added."""
+        get = self._codes.get
+        found = [code if (code := get(term)) is not None else self._code(term) for term in terms]
+        return np.array(found, dtype=np.uint32)
+
+    def _code(self, term: bytes) -> int:
+        """Return the code of a term not met yet."""
+        code = self._known.find(term)
+        if code is None:
+            code = len(self._known) + len(self._added)
+            self._added.append(term)
+        self._codes[term] = code
+        return code
