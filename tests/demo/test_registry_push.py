@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -221,6 +222,9 @@ def test_one_upload_and_two_writers(client: httpx.Client, registry: RegistryServ
     def slow() -> Iterator[bytes]:
         yield CONTENT[:100]
         with connect(registry) as other:
+            deadline = time.monotonic() + 20
+            while other.get(location).status_code != 409 and time.monotonic() < deadline:
+                time.sleep(0.01)  # until our own request has reached the upload
             assert other.patch(location, content=b"intruder").status_code == 409
         yield CONTENT[100:]
 
