@@ -59,7 +59,7 @@ def _header_of(arrays: Mapping[str, npt.NDArray[Any]], start: int, crc: int) -> 
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays of one dimension into a new file, readable by its owner alone; raises OSError."""
+    """Write arrays of one dimension into a new file; raises OSError, FileExistsError among them."""
     parts = [np.ascontiguousarray(array).view(np.uint8).data for array in arrays.values()]
     crc = 0
     for part in parts:
@@ -68,8 +68,7 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     start = _aligned(_FIXED.size + room)
     text = _header_of(arrays, start, crc)[0]
     text += b" " * (start - _FIXED.size - len(text))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb", buffering=1 << 16) as file:
+    with path.open("xb", buffering=1 << 16) as file:
         file.write(_FIXED.pack(_MAGIC, len(text), zlib.crc32(text)) + text)
         for part in parts:
             file.write(part)
