@@ -92,7 +92,8 @@ class Columns:
         places = np.searchsorted(self.ids, ids)
         inside = places < len(self.ids)
         places, ids = places[inside], ids[inside]
-        return places[self.ids[places] == ids].astype(np.int32)
+        found: Positions = places[self.ids[places] == ids].astype(np.int32)
+        return found
 
     def estimate(self, predicate: Predicate) -> int:
         """Return about how many rows meet a predicate: exactly but for a search of texts, and 0 only for none."""

@@ -138,7 +138,8 @@ def _without(places: Positions, dead: Positions) -> Positions:
     if not len(dead) or not len(places):
         return places
     at = np.minimum(np.searchsorted(dead, places), len(dead) - 1)
-    return places[dead[at] != places]
+    living: Positions = places[dead[at] != places]
+    return living
 
 
 def _few(
