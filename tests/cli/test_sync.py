@@ -137,7 +137,7 @@ def test_an_interrupt_is_written_down(cli: Cli) -> None:
         while runs(cli)["silent"].get("state") != "running":
             assert process.poll() is None
         os.kill(process.pid, signal.SIGINT)
-        said, told = process.communicate(timeout=20)
+        said, told = process.communicate(timeout=90)
     assert process.returncode == 130
     assert "Traceback" not in said + told
     assert (runs(cli)["silent"]["state"], runs(cli)["silent"]["error_code"]) == ("failed", "interrupted")

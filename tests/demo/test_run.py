@@ -125,7 +125,7 @@ def test_second_run(first: First, second: subprocess.Popen[str]) -> None:
     third = subprocess.run(COMMAND, cwd=ROOT, env=environment(first.home), capture_output=True, text=True, check=False)
     assert (third.returncode, "is running in" in third.stderr) == (3, True)
     second.send_signal(signal.SIGINT)
-    assert second.wait(30) == 0
+    assert second.wait(90) == 0
 
 
 def test_lost_credentials(first: First) -> None:
