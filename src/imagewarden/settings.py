@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """Port that `serve` listens on; 0 takes a free one."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that answer the API."""
+    read_model_bytes: Annotated[int, Field(ge=2**20)] = 4 * 2**30
+    """Bytes of all read models' columns on this machine; beyond it the models of idle projects are dropped."""
     region: Annotated[str, Field(min_length=1, max_length=64)] = "local"
     """Region name shown in the service catalogue, and the project name clients look up by region."""
     token_lifetime: Annotated[int, Field(ge=60, le=30 * 86400)] = 86400
@@ -52,6 +54,11 @@ class Settings(BaseSettings):
     """Least severe log line written."""
     log_json: bool = False
     """Whether log lines are JSON objects."""
+
+    @property
+    def read_model_dir(self) -> Path:
+        """Folder of the read models of this machine."""
+        return self.data_dir.expanduser().absolute() / "read-model"
 
     @classmethod
     def settings_customise_sources(

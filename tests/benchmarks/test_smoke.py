@@ -9,9 +9,11 @@ import pytest
 from tests.support.shared import ROOT
 
 SMALL = {
-    "api": ["--rows", "300", "--seconds", "0.3", "--rounds", "1"],
+    "api": ["--rows", "300", "--seconds", "0.3", "--rounds", "1", "--clients", "20"],
+    "query": ["--rows", "1000", "--rounds", "1", "--more-rounds", "1", "--peers", "plain"],
     "start": ["--rounds", "1"],
     "sync": ["--repositories", "2"],
+    "writes": ["--rows", "2000", "--rounds", "2", "--size", "200"],
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from imagewarden.identity.caller import Caller
 from imagewarden.identity.errors import NotAuthenticated
 from imagewarden.identity.login import authenticate_password
-from imagewarden.identity.tokens import authenticate_token
+from imagewarden.identity.tokens import describe_token
 from imagewarden.storage.database import Database
 from tests.cli.conftest import Invoke
 
@@ -39,7 +39,7 @@ def owner(database: Database, token: str) -> Caller:
         engine = database.engine(pool_size=1)
         try:
             async with engine.connect() as connection:
-                return await authenticate_token(connection, token)
+                return (await describe_token(connection, token)).caller
         finally:
             await engine.dispose()
 

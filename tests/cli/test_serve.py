@@ -122,6 +122,7 @@ def test_log_lines_are_json_when_asked(cli: Cli) -> None:
     with Cli(cli.data_dir, {"IMAGEWARDEN_LOG_JSON": "true"}).serve() as serve:
         wait(lambda: any("takes jobs" in line for line in serve.log))
         serve.stop()
+    assert not [line for line in serve.log if not line.startswith("{")]
     assert {json.loads(line)["level"] for line in serve.log} == {"info"}
 
 
@@ -170,7 +171,7 @@ def test_a_privileged_port(cli: Cli) -> None:
 
 
 def test_over_a_servers_url(empty_cli: Cli, debian_conninfo: str) -> None:
-    """The flag reaches every process; the data folder holds the key alone."""
+    """The flag reaches every process; the data folder holds the key and the read model."""
     with psycopg.connect(debian_conninfo, autocommit=True) as connection:
         connection.execute("CREATE DATABASE by_url TEMPLATE template0 ENCODING UTF8")
     url = f"postgresql://tester@/by_url?{urlencode({'host': conninfo_to_dict(debian_conninfo)['host']})}"
@@ -179,7 +180,7 @@ def test_over_a_servers_url(empty_cli: Cli, debian_conninfo: str) -> None:
         assert login(serve, facts)
         wait(lambda: any("takes jobs" in line for line in serve.log))
         assert serve.stop() == 0
-    assert [path.name for path in empty_cli.data_dir.iterdir()] == ["secret.key"]
+    assert sorted(path.name for path in empty_cli.data_dir.iterdir()) == ["read-model", "secret.key"]
 
 
 def test_api_processes_that_cannot_live(cli: Cli, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from imagewarden.identity.errors import AlreadyExists, InvalidIdentity, NotAuthe
 from imagewarden.identity.passwords import verify_password
 from imagewarden.identity.roles import Role
 from imagewarden.identity.tables import enterprise_project, role_assignment, user_account
-from imagewarden.identity.tokens import authenticate_token, issue_token
+from imagewarden.identity.tokens import describe_token, issue_token
 from tests.identity.conftest import PASSWORD, World
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +76,7 @@ async def test_changed_password_revokes_tokens(connection: AsyncConnection, worl
     issued = await issue_token(connection, world.user_id, None, 60)
     await directory.set_password(connection, world.user_id, "another password")
     with pytest.raises(NotAuthenticated):
-        await authenticate_token(connection, issued.text)
+        await describe_token(connection, issued.text)
     stored = (await connection.execute(select(user_account.c.password_hash))).scalar_one()
     assert await verify_password(stored, "another password")
 
@@ -95,7 +95,7 @@ async def test_enabling_again_does_not_bring_tokens_back(connection: AsyncConnec
     assert not (await directory.find_user(connection, world.domain_id, "ann")).enabled
     await directory.set_user_enabled(connection, world.user_id, enabled=True)
     with pytest.raises(NotAuthenticated):
-        await authenticate_token(connection, issued.text)
+        await describe_token(connection, issued.text)
 
 
 async def test_users_show_their_greatest_role(connection: AsyncConnection, world: World) -> None:
@@ -125,16 +125,16 @@ async def test_roles_stay_within_a_domain(connection: AsyncConnection, world: Wo
 async def test_revoked_role_is_gone(connection: AsyncConnection, world: World) -> None:
     issued = await issue_token(connection, world.user_id, None, 60)
     await directory.revoke_role(connection, world.user_id, world.project_id)
-    assert (await authenticate_token(connection, issued.text)).role_in(world.project_id) is None
+    assert (await describe_token(connection, issued.text)).caller.role_in(world.project_id) is None
     with pytest.raises(UnknownIdentity, match="no such role"):
         await directory.revoke_role(connection, world.user_id, world.project_id)
 
 
 async def test_disabled_project_gives_no_role(connection: AsyncConnection, world: World) -> None:
     issued = await issue_token(connection, world.user_id, world.project_id, 60)
-    assert (await authenticate_token(connection, issued.text)).role_in(world.project_id) is Role.OPERATOR
+    assert (await describe_token(connection, issued.text)).caller.role_in(world.project_id) is Role.OPERATOR
     await directory.set_project_enabled(connection, world.project_id, enabled=False)
-    assert (await authenticate_token(connection, issued.text)).role_in(world.project_id) is None
+    assert (await describe_token(connection, issued.text)).caller.role_in(world.project_id) is None
 
 
 async def test_changes_to_what_does_not_exist(connection: AsyncConnection) -> None:

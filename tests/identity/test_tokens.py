@@ -19,7 +19,7 @@ DAY = 86_400_000
 async def refused(connection: AsyncConnection, text: str) -> tuple[Refusal, str]:
     """Return why a token is refused, for us and for the caller."""
     with pytest.raises(NotAuthenticated) as caught:
-        await tokens.authenticate_token(connection, text)
+        await tokens.describe_token(connection, text)
     return caught.value.reason, str(caught.value)
 
 
@@ -46,7 +46,7 @@ async def test_every_bad_token_gets_the_same_words(connection: AsyncConnection, 
     made = [(await tokens.issue_token(connection, world.user_id, None, 60)).text for _ in range(3)]
     revoked, disabled, expired = made
     assert await tokens.revoke_token(connection, revoked)
-    expired_hash = tokens._hash(expired)
+    expired_hash = tokens.token_hash(expired)
     await connection.execute(update(token).where(token.c.token_hash == expired_hash).values(expires_at=now_ms()))
     answers = [await refused(connection, text) for text in (revoked, expired, "unknown", "", "\x00\xff")]
     await connection.execute(update(user_account).values(enabled=False))
@@ -72,7 +72,7 @@ async def test_listed_tokens_can_be_revoked(connection: AsyncConnection, world: 
     assert first.text not in repr(listed)
     await tokens.revoke_listed_token(connection, world.user_id, listed[("password",)].id)
     assert (await refused(connection, first.text))[0] is Refusal.REVOKED
-    assert (await tokens.authenticate_token(connection, second.text)).user_id == world.user_id
+    assert (await tokens.describe_token(connection, second.text)).caller.user_id == world.user_id
     assert [each.methods for each in await tokens.list_tokens(connection, world.user_id)] == [("command",)]
 
 
@@ -95,7 +95,7 @@ async def test_pruning_keeps_what_may_still_be_asked_about(connection: AsyncConn
         issued = await tokens.issue_token(connection, world.user_id, None, 60, name)
         await connection.execute(
             update(token)
-            .where(token.c.token_hash == tokens._hash(issued.text))
+            .where(token.c.token_hash == tokens.token_hash(issued.text))
             .values(expires_at=now_ms() + expires, revoked_at=None if revoked is None else now_ms() + revoked)
         )
     assert await tokens.prune_tokens(connection) == 2
@@ -108,5 +108,5 @@ async def test_one_statement_authenticates(connection: AsyncConnection, world: W
     assert connection.sync_connection is not None
     seen: list[str] = []
     event.listen(connection.sync_connection, "before_cursor_execute", lambda *args: seen.append(args[2]))
-    await tokens.authenticate_token(connection, issued.text)
+    await tokens.describe_token(connection, issued.text)
     assert len(seen) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -13,8 +14,11 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 
 from imagewarden.api.app import create_app
+from imagewarden.api.opening import services_over
 from imagewarden.api.services import Services
+from imagewarden.api.v5.image_rows import ENCODING
 from imagewarden.identity.vault import Vault
+from imagewarden.inventory.builder import building
 from imagewarden.settings import Settings
 from imagewarden.storage.database import Database
 
@@ -42,16 +46,15 @@ def _wait(url: str) -> None:
 @contextmanager
 def serve(database: Database, vault: Vault, **settings: object) -> Iterator[str]:
     """Serve the API over a database for as long as the context is open; gives its address."""
-    found = Settings(data_dir=Path("/nonexistent"), **settings)  # type: ignore[arg-type]
+    folder = tempfile.TemporaryDirectory(prefix="iw-api-")
+    found = Settings(**{"data_dir": Path(folder.name), **settings})  # type: ignore[arg-type]
     port = free_port()
 
     @asynccontextmanager
     async def services() -> AsyncIterator[Services]:
-        engine = database.engine(pool_size=5)
-        try:
-            yield Services(engine, engine.execution_options(isolation_level="AUTOCOMMIT"), vault, found)
-        finally:
-            await engine.dispose()
+        models = building(found.read_model_dir, database.conninfo, ENCODING, found.read_model_bytes)
+        async with models, services_over(database, vault, found) as opened:
+            yield opened
 
     loop = asyncio.new_event_loop()
     server = Server(
@@ -67,3 +70,4 @@ def serve(database: Database, vault: Vault, **settings: object) -> Iterator[str]
         loop.call_soon_threadsafe(server.stop)
         thread.join(10)
         loop.close()
+        folder.cleanup()

@@ -11,8 +11,9 @@ from imagewarden.api.authentication import Authentication
 from imagewarden.api.failures import EXCEPTION_HANDLERS
 from imagewarden.api.gate import MAX_BODY, Gate
 from imagewarden.api.openapi import openapi
+from imagewarden.api.opening import services_from_settings
 from imagewarden.api.operation import declared
-from imagewarden.api.services import Services, services_from_settings
+from imagewarden.api.services import Services
 
 __all__ = ["create_app", "create_from_environment", "litestar_app"]
 

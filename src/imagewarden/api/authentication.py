@@ -2,6 +2,7 @@
 
 import time
 
+import structlog
 from litestar.middleware import ASGIMiddleware
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -12,6 +13,7 @@ from imagewarden.api.errors import (
     MethodNotAllowed,
     RoleInsufficient,
     Unauthenticated,
+    Unavailable,
 )
 from imagewarden.api.gate import body_of
 from imagewarden.api.operation import declared
@@ -19,17 +21,26 @@ from imagewarden.api.services import Services
 from imagewarden.identity.accesskeys import authenticate_signature
 from imagewarden.identity.caller import Caller
 from imagewarden.identity.errors import NotAuthenticated
+from imagewarden.identity.grants import now_ms
 from imagewarden.identity.roles import Role
 from imagewarden.identity.signature import RequestParts
-from imagewarden.identity.tokens import authenticate_token
+from imagewarden.identity.tokens import describe_token
+from imagewarden.inventory.freshness import DatabaseAway
 
-__all__ = ["Authentication", "caller_of"]
+_LOG = structlog.get_logger(__name__)
+
+__all__ = ["Authentication", "caller_of", "was_checked"]
 
 
 def caller_of(scope: Scope) -> Caller:
     """Return who is asking; every operation that is not public has a caller."""
     caller: Caller = scope["imagewarden.caller"]  # type: ignore[typeddict-item] # set below
     return caller
+
+
+def was_checked(scope: Scope) -> bool:
+    """Return whether the database was asked for changes since the request arrived."""
+    return bool(scope.get("imagewarden.checked"))
 
 
 def _headers(scope: Scope, name: bytes) -> list[bytes]:
@@ -44,8 +55,7 @@ async def _identify(scope: Scope, services: Services) -> Caller:
         raise Unauthenticated("more than one X-Auth-Token or Authorization header")
     try:
         if tokens and tokens[0]:
-            async with services.reader.connect() as connection:
-                return await authenticate_token(connection, tokens[0].decode("latin-1"))
+            return await _identify_token(scope, services, tokens[0].decode("latin-1"))
         if signatures:
             parts = RequestParts(
                 method=str(scope.get("method", "")),
@@ -59,6 +69,25 @@ async def _identify(scope: Scope, services: Services) -> Caller:
     except NotAuthenticated as error:
         raise Unauthenticated(str(error)) from None
     raise Unauthenticated("no X-Auth-Token and no Authorization header; get a token at POST /v3/auth/tokens")
+
+
+async def _identify_token(scope: Scope, services: Services, text: str) -> Caller:
+    """Return whose token this is: as known, after a check that nothing has changed; raises NotAuthenticated."""
+    identities: int | None = None
+    try:
+        await services.freshness.check()
+        identities = services.freshness.identities
+        scope["imagewarden.checked"] = True  # type: ignore[typeddict-unknown-key] # ours
+    except DatabaseAway:
+        _LOG.debug("the database is away: a token is as it was last known to be")
+    found = services.callers.find(text, identities, now_ms())
+    if found is None:
+        if identities is None:
+            raise Unavailable("the database is away; try again", headers={"retry-after": "2"})
+        async with services.reader.connect() as connection:
+            found = await describe_token(connection, text)
+        services.callers.add(text, identities, found)
+    return found.caller
 
 
 def _require_role(caller: Caller, scope: Scope, role: Role) -> None:

@@ -55,6 +55,8 @@ def _operation_object(
     parameters += [each.document() for each in asked.parameters]
     parameters += [{"name": each, "in": "header", "schema": {"type": "string"}} for each in asked.headers]
     answer = _body(schemas[asked.response]) if asked.response else {}
+    if asked.media_types:
+        answer = {"content": {each: {"schema": {"type": "string"}} for each in asked.media_types}}
     done = {"description": "done", "headers": _REQUEST_ID, **answer}
     failed = {"description": "error", "headers": _REQUEST_ID, **_body(schemas[Error])}
     document: dict[str, Any] = {

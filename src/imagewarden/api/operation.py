@@ -29,6 +29,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Type of the JSON body; None for no body."""
     response: type | None = None
     """Type of the JSON answer; None for an empty one."""
+    media_types: tuple[str, ...] = ()
+    """Media types of an answer that is text instead."""
     status: int = 200
     """Status of the answer when all is well."""
 

@@ -5,7 +5,7 @@ a repeated key, `5.0` for a whole number, bytes that are not UTF-8.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -166,10 +166,10 @@ def parse_query(raw: bytes, parameters: Sequence[Parameter]) -> dict[str, Any]:
 
     `raw` is the query string as it was sent. Parameters not declared are ignored.
     """
-    declared: Mapping[bytes, Parameter] = {each.name.encode(): each for each in parameters}
-    values: dict[str, Any] = {each.name: each.default for each in parameters}
+    declared, defaults = _declared(parameters)
+    values = defaults.copy()
     seen: set[bytes] = set()
-    for pair in raw.split(b"&"):
+    for pair in raw.split(b"&") if raw else ():
         key, _, value = pair.partition(b"=")
         name = unquote_to_bytes(key)
         parameter = declared.get(name)
@@ -184,3 +184,16 @@ def parse_query(raw: bytes, parameters: Sequence[Parameter]) -> dict[str, Any]:
         except ValueError:
             raise InvalidParameter(parameter.name, text, parameter.kind.takes) from None
     return values
+
+
+_DECLARED: dict[int, tuple[Sequence[Parameter], dict[bytes, Parameter], dict[str, Any]]] = {}
+"""Tables of the parameters of each operation, which are declared once in a module."""
+
+
+def _declared(parameters: Sequence[Parameter]) -> tuple[dict[bytes, Parameter], dict[str, Any]]:
+    """Return the parameters by name, and their defaults."""
+    known = _DECLARED.get(id(parameters))
+    if known is None or known[0] is not parameters:
+        by_name = {each.name.encode(): each for each in parameters}
+        known = _DECLARED[id(parameters)] = (parameters, by_name, {each.name: each.default for each in parameters})
+    return known[1], known[2]

@@ -1,6 +1,7 @@
 """`imagewarden images`: the image list, with the API's filters as options."""
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -10,7 +11,7 @@ from imagewarden.cli.session import Session, run
 
 if TYPE_CHECKING:
     from imagewarden.api.v5.image_filters import ImageListRequest
-    from imagewarden.inventory.rows import ImagePage, ImageRow
+    from imagewarden.inventory.rows import ImageRow
 
 __all__ = ["FILTERS", "images"]
 
@@ -64,9 +65,21 @@ _SEVERITY = 8
 _DIGEST_DIGITS = 12
 
 
+class _Listed(NamedTuple):
+    """A page as it is printed."""
+
+    total: int
+    rows: "list[ImageRow]"
+    body: bytes
+
+
 @with_extra(FILTERS)
 def images(
     project: Project = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every image that matches; no pages.")] = False,
+    written: Annotated[
+        str, typer.Option("--format", metavar="ndjson|csv", help="With --all: how images are written.")
+    ] = "ndjson",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
@@ -74,29 +87,58 @@ def images(
 ) -> None:
     """List images, by any mix of filters.
 
-    --json prints what the API would answer. A filter that is not given asks nothing.
+    --json prints what the API would answer. A filter that is not given asks nothing. --all streams every image, as it
+    is at one moment, to standard output, one JSON object a line, or CSV.
     """
     asked = _checked(filters)
-
-    async def work(session: Session) -> "ImagePage":
-        from imagewarden.identity.directory import find_project
-        from imagewarden.inventory.query import list_images
-
-        async with session.engine.connect() as connection:
-            found = await find_project(connection, project)
-            return await list_images(
-                connection, found.id, asked.asked, asked.order, offset=asked.offset, limit=asked.limit
-            )
-
-    page = run(work, data_dir=data_dir, database_url=database_url)
+    flags = {"data_dir": data_dir, "database_url": database_url}
+    if everything:
+        _stream(asked, project, written, filters, flags)
+        return
+    page = run(lambda session: _page(session, project, asked), **flags)
     if as_json:
-        import msgspec
-
-        from imagewarden.api.v5.image_rows import image_list
-
-        say(msgspec.json.encode(image_list(page)).decode())
+        say(page.body.decode())
         return
     _print(page, asked.offset)
+
+
+async def _page(session: Session, project: str | None, asked: "ImageListRequest") -> _Listed:
+    """Return a page with what is printed of it."""
+    from imagewarden.api.v5.image_rows import list_body
+    from imagewarden.cli.lists import opened_lists
+    from imagewarden.identity.directory import find_project
+    from imagewarden.inventory.query import rows_by_id
+
+    async with session.engine.connect() as connection, opened_lists(session) as lists:
+        found = await find_project(connection, project)
+        (total, ids, rows), _ = await lists.page(found.id, *asked)
+        stored = await rows_by_id(connection, ids)
+    return _Listed(total, [stored[each] for each in ids if each in stored], list_body(total, rows))
+
+
+def _stream(
+    asked: "ImageListRequest", project: str | None, written: str, filters: dict[str, Any], flags: dict[str, Any]
+) -> None:
+    """Write every image that matches to standard output; raises a usage error for what has no meaning then."""
+    from imagewarden.api.v5.image_export import EXPORT_FORMATS
+    from imagewarden.cli.lists import opened_lists
+    from imagewarden.identity.directory import find_project
+
+    if written not in EXPORT_FORMATS:
+        raise typer.BadParameter(f"--format takes {' or '.join(EXPORT_FORMATS)}")
+    for name in ("offset", "limit"):
+        if filters.get(name) is not None:
+            raise typer.BadParameter(f"--{name} is for a page; --all has none")
+
+    async def work(session: Session) -> None:
+        async with session.engine.connect() as connection, opened_lists(session) as lists:
+            found = await find_project(connection, project)
+            rows, _ = await lists.rows(found.id, asked.asked, asked.order)
+            for part in EXPORT_FORMATS[written][1](rows):
+                sys.stdout.buffer.write(part)
+            sys.stdout.buffer.flush()
+
+    run(work, **flags)
 
 
 def _checked(filters: dict[str, Any]) -> "ImageListRequest":
@@ -143,7 +185,7 @@ def _cells(row: "ImageRow") -> list[str]:
     ]
 
 
-def _print(page: "ImagePage", offset: int) -> None:
+def _print(page: _Listed, offset: int) -> None:
     """Print a page as a table, with where it stands in the whole."""
     styles = []
     for row in page.rows:

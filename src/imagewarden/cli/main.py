@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from imagewarden import __version__
-from imagewarden.cli import images, init, serve, sync, worker
+from imagewarden.cli import images, init, readmodel, serve, sync, worker
 from imagewarden.cli.admin import admin
 from imagewarden.cli.errors import reported
 from imagewarden.cli.output import markup_mode, say
@@ -60,6 +60,7 @@ def _root(
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
+app.command("read-model", hidden=True)(readmodel.read_model)
 app.add_typer(registry, name="registry")
 app.command("sync")(sync.sync)
 app.command("images")(images.images)

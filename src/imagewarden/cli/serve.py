@@ -1,4 +1,4 @@
-"""`imagewarden serve`: API processes and a job worker, kept running, stopped together."""
+"""`imagewarden serve`: API processes, the read model's builder and a job worker, kept running, stopped together."""
 
 import contextlib
 import os
@@ -55,7 +55,11 @@ def serve(
     with opened_database(settings):
         open_vault(settings.data_dir, settings.secret_key)  # here, where its absence can be told in one sentence
         _hand_down(flags, settings)
-        _run(settings, address, None if no_worker else _job_worker())
+        _run(
+            settings,
+            address,
+            [_kept("read model", "read-model"), *([] if no_worker else [_kept("job worker", "worker")])],
+        )
 
 
 def _hand_down(flags: dict[str, Any], settings: "Settings") -> None:
@@ -69,12 +73,11 @@ def _hand_down(flags: dict[str, Any], settings: "Settings") -> None:
     os.environ[PARENT] = str(os.getpid())
 
 
-def _job_worker() -> "Keeper":
-    """Return the job worker's keeper."""
+def _kept(name: str, command: str) -> "Keeper":
+    """Return the keeper of one of our own commands, under `name` in the log."""
     from imagewarden.cli.keeper import Keeper
 
-    command = [sys.executable, "-m", "imagewarden", "worker"]
-    return Keeper("job worker", command, os.environ, patience=_STOP_SECONDS)
+    return Keeper(name, [sys.executable, "-m", "imagewarden", command], os.environ, patience=_STOP_SECONDS)
 
 
 def _server(settings: "Settings", address: "Address") -> "MPServer":
@@ -104,7 +107,7 @@ def _server(settings: "Settings", address: "Address") -> "MPServer":
     )
 
 
-def _run(settings: "Settings", address: "Address", keeper: "Keeper | None") -> None:
+def _run(settings: "Settings", address: "Address", keepers: "list[Keeper]") -> None:
     """Serve until SIGTERM or SIGINT; raises CommandError when the API processes cannot live."""
     from imagewarden.cli.errors import CommandError
 
@@ -117,14 +120,14 @@ def _run(settings: "Settings", address: "Address", keeper: "Keeper | None") -> N
 
         def stop(number: int, frame: FrameType | None) -> None:
             stopping.set()
-            if keeper is not None:
+            for keeper in keepers:
                 keeper.ask_to_stop()
             if callable(theirs):
                 theirs(number, frame)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
-        if keeper is not None:
+        for keeper in keepers:
             keeper.start()
         threading.Thread(target=_announce, args=(address, stopping), daemon=True).start()
 
@@ -136,7 +139,7 @@ def _run(settings: "Settings", address: "Address", keeper: "Keeper | None") -> N
             raise CommandError("the API processes end as soon as they are started; the log above says why") from None
     finally:
         stopping.set()
-        if keeper is not None:
+        for keeper in keepers:
             keeper.stop()
 
 

@@ -18,7 +18,6 @@ __all__ = [
     "IssuedToken",
     "TokenCaller",
     "TokenInfo",
-    "authenticate_token",
     "describe_token",
     "issue_token",
     "list_tokens",
@@ -26,6 +25,7 @@ __all__ = [
     "revoke_listed_token",
     "revoke_token",
     "revoke_user_tokens",
+    "token_hash",
 ]
 
 _LOG = structlog.get_logger(__name__)
@@ -71,8 +71,8 @@ class TokenInfo(msgspec.Struct, frozen=True):
     """ms."""
 
 
-def _hash(text: str) -> bytes:
-    """Return what is stored of a token; 256 random bits need no salt."""
+def token_hash(text: str) -> bytes:
+    """Return what is kept of a token; 256 random bits need no salt."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -87,7 +87,7 @@ async def issue_token(
     issued = IssuedToken(secrets.token_urlsafe(32), now, now + lifetime * 1000)
     await connection.execute(
         insert(token).values(
-            token_hash=_hash(issued.text),
+            token_hash=token_hash(issued.text),
             user_id=user_id,
             project_id=project_id,
             methods=[method],
@@ -103,7 +103,7 @@ async def describe_token(connection: AsyncConnection, text: str) -> TokenCaller:
     statement = (
         select_user(token.c.project_id, token.c.methods, token.c.issued_at, token.c.expires_at, token.c.revoked_at)
         .join(token, token.c.user_id == user_account.c.id)
-        .where(token.c.token_hash == _hash(text))
+        .where(token.c.token_hash == token_hash(text))
     )
     row = (await connection.execute(statement)).one_or_none()
     refusal = _refusal(row)
@@ -127,15 +127,12 @@ def _refusal(row: Row[Any] | None) -> Refusal | None:
     return None if row.user_enabled else Refusal.DISABLED
 
 
-async def authenticate_token(connection: AsyncConnection, text: str) -> Caller:
-    """Return whose token this is; raises NotAuthenticated, in the same words for unknown, expired and revoked."""
-    return (await describe_token(connection, text)).caller
-
-
 async def revoke_token(connection: AsyncConnection, text: str) -> bool:
     """Make a token worthless from now on; returns whether it was good until now."""
     done = await connection.execute(
-        update(token).where(token.c.token_hash == _hash(text), token.c.revoked_at.is_(None)).values(revoked_at=now_ms())
+        update(token)
+        .where(token.c.token_hash == token_hash(text), token.c.revoked_at.is_(None))
+        .values(revoked_at=now_ms())
     )
     return done.rowcount > 0
 

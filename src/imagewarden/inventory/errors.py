@@ -2,7 +2,15 @@
 
 from imagewarden.model.errors import ImagewardenError
 
-__all__ = ["InvalidRegistry", "InventoryError", "ModelDamaged", "RegistryExists", "UnknownRegistry"]
+__all__ = [
+    "InvalidRegistry",
+    "InventoryError",
+    "ModelBusy",
+    "ModelDamaged",
+    "ModelUnavailable",
+    "RegistryExists",
+    "UnknownRegistry",
+]
 
 
 class InventoryError(ImagewardenError):
@@ -23,3 +31,11 @@ class InvalidRegistry(InventoryError):
 
 class ModelDamaged(InventoryError):
     """A file of the read model that is torn, damaged or foreign: the model has to be built again."""
+
+
+class ModelBusy(InventoryError):
+    """The read model is written by another process."""
+
+
+class ModelUnavailable(InventoryError):
+    """No version of the read model can be answered from."""

@@ -15,8 +15,10 @@ from imagewarden.inventory.filters import ImageColumn, ImageOrder
 from imagewarden.inventory.matches import Matches, match
 from imagewarden.inventory.predicate import Predicate
 
-__all__ = ["Page", "Run", "find_page"]
+__all__ = ["NO_PLACES", "Page", "Run", "find_page"]
 
+NO_PLACES: Positions = np.zeros(0, dtype=np.int32)
+"""No row of a run."""
 _NOTHING = np.zeros(0, dtype=np.int64)
 
 

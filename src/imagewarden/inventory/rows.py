@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ImagePage", "ImageRow", "PlatformRow"]
+__all__ = ["ImageRow", "PlatformRow"]
 
 
 class PlatformRow(msgspec.Struct, frozen=True, array_like=True):
@@ -33,7 +33,7 @@ class PlatformRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ImageRow(msgspec.Struct, frozen=True):
-    """One (registry, namespace, name, tag); fields in the order that `inventory.query` selects them."""
+    """One (registry, namespace, name, tag); fields in the order that they are selected in."""
 
     id: int
     """Id of the record, 1 to 2**63 - 1."""
@@ -106,12 +106,3 @@ class ImageRow(msgspec.Struct, frozen=True):
     def children(self) -> tuple[PlatformRow, ...]:
         """The runnable children of a multi-architecture image, in the index's order."""
         return msgspec.convert(self.platforms or (), tuple[PlatformRow, ...])
-
-
-class ImagePage(msgspec.Struct, frozen=True):
-    """One answer: both fields come from one state of the database."""
-
-    total: int
-    """Rows that match, on all pages."""
-    rows: tuple[ImageRow, ...]
-    """The rows of this page, in order."""

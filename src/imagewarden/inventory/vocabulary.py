@@ -169,6 +169,10 @@ class Terms:
         """The terms that were added, in the order of their codes."""
         return self._added
 
+    def __len__(self) -> int:
+        """Return how many terms there are, the new ones included."""
+        return len(self._known) + len(self._added)
+
     def codes(self, terms: Sequence[bytes]) -> npt.NDArray[np.uint32]:
         """Return the codes of texts in UTF-8, one each; what is new is added."""
         get = self._codes.get

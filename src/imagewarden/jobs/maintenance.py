@@ -7,6 +7,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imagewarden.identity.tokens import prune_tokens
+from imagewarden.inventory.feed import prune_changes
 from imagewarden.sync.runs import now_ms
 from imagewarden.sync.tables import sync_run
 
@@ -34,7 +35,8 @@ async def retake_stalled_jobs(app: App) -> int:
 
 
 async def prune(app: App, engine: AsyncEngine) -> None:
-    """Forget jobs that ended a week ago, tokens long expired or revoked, and a month's old synchronisations.
+    """Forget jobs that ended a week ago, tokens long expired or revoked, a month's old synchronisations, and old
+    changes of images.
 
     The last synchronisation of each registry is kept: it says how the registry stands.
     """
@@ -46,7 +48,8 @@ async def prune(app: App, engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         tokens = await prune_tokens(connection)
         runs = (await connection.execute(old)).rowcount
-    _LOG.debug("pruned", tokens=tokens, runs=runs)
+        changes = await prune_changes(connection)
+    _LOG.debug("pruned", tokens=tokens, runs=runs, changes=changes)
 
 
 def register(app: App, engine: AsyncEngine) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["end_orphans", "is_server_of", "start_program"]
+__all__ = ["end_orphans", "end_with_parent", "is_server_of", "start_program"]
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -19,6 +19,11 @@ def _die_with_parent(number: int, parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def end_with_parent(parent: int) -> None:
+    """Have this process killed when the process that started it, `parent`, is gone."""
+    _die_with_parent(signal.SIGKILL, parent)
 
 
 def start_program(

@@ -5,12 +5,13 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from imagewarden.inventory.rows import ImagePage, ImageRow, PlatformRow
+from imagewarden.inventory.model import Encoding
+from imagewarden.inventory.rows import ImageRow, PlatformRow
 from imagewarden.model.scan import FAILED_STATUSES
 
 Given = TypeVar("Given", str, int)
 
-__all__ = ["AssociateImagesInfo", "ListRegistryImagesResponse", "RegistryImagesInfo", "image_list"]
+__all__ = ["ENCODING", "AssociateImagesInfo", "ListRegistryImagesResponse", "RegistryImagesInfo", "list_body"]
 
 
 class AssociateImagesInfo(msgspec.Struct, frozen=True):
@@ -173,6 +174,17 @@ def _image(row: ImageRow) -> RegistryImagesInfo:
     )
 
 
-def image_list(page: ImagePage) -> ListRegistryImagesResponse:
-    """Return a page of the image list on the wire."""
-    return ListRegistryImagesResponse(total_num=page.total, data_list=[_image(row) for row in page.rows])
+_ENCODER = msgspec.json.Encoder()
+
+
+def _encode_row(row: ImageRow) -> bytes:
+    return _ENCODER.encode(_image(row))
+
+
+ENCODING = Encoding("hss-v5-1", _encode_row)
+"""A row as it stands in a page's `data_list`, in JSON; the name changes with the bytes."""
+
+
+def list_body(total: int, rows: list[bytes]) -> bytes:
+    """Return a ListRegistryImagesResponse in JSON, of rows that were encoded before."""
+    return b'{"total_num":%d,"data_list":[%b]}' % (total, b",".join(rows))

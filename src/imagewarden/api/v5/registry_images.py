@@ -1,22 +1,31 @@
-"""Images of the registries: `GET /v5/{project_id}/image/registries/images`."""
+"""Images of the registries: `GET /v5/{project_id}/image/registries/images`, and all of them as a stream."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from litestar import MediaType, Request, Response, get
 
-from imagewarden.api.authentication import caller_of
+from imagewarden.api.authentication import caller_of, was_checked
+from imagewarden.api.errors import Unavailable
 from imagewarden.api.operation import operation
 from imagewarden.api.parameters import parse_query
 from imagewarden.api.services import Services
 from imagewarden.api.v5.image_filters import IMAGE_LIST_PARAMETERS, image_list_request
-from imagewarden.api.v5.image_rows import ListRegistryImagesResponse, image_list
+from imagewarden.api.v5.image_rows import ListRegistryImagesResponse, list_body
 from imagewarden.identity.roles import Role
-from imagewarden.inventory.query import list_images
+from imagewarden.inventory.errors import ModelUnavailable
 
-__all__ = ["list_registry_images"]
+__all__ = ["age_header", "list_registry_images", "unavailable"]
 
-_ENCODER = msgspec.json.Encoder()
+
+def age_header(age: float | None) -> Mapping[str, str]:
+    """Return the header that tells how old an answer is (RFC 9111, 5.1), none where it shows all that there is."""
+    return {} if age is None else {"age": f"{age:.0f}"}
+
+
+def unavailable(error: ModelUnavailable) -> Unavailable:
+    """Return the answer of a service that has no read model to answer from."""
+    return Unavailable(f"the image list cannot be answered now: {error}", headers={"retry-after": "2"})
 
 
 @get(
@@ -33,6 +42,10 @@ async def list_registry_images(request: Request[Any, Any, Any]) -> Response[byte
     values = parse_query(request.scope["query_string"], IMAGE_LIST_PARAMETERS)
     granted = caller_of(request.scope).enterprise_projects(project_id)
     asked, order, offset, limit = image_list_request(values, granted)
-    async with services.reader.connect() as connection:
-        page = await list_images(connection, project_id, asked, order, offset=offset, limit=limit)
-    return Response(_ENCODER.encode(image_list(page)), media_type=MediaType.JSON)
+    try:
+        page, age = await services.images.page(
+            project_id, asked, order, offset, limit, checked=was_checked(request.scope)
+        )
+    except ModelUnavailable as error:
+        raise unavailable(error) from None
+    return Response(list_body(page.total, page.rows), media_type=MediaType.JSON, headers=age_header(age))

@@ -3,6 +3,7 @@
 from alembic import context
 
 from imagewarden.identity import tables as _identity  # noqa: F401 # registers its tables
+from imagewarden.inventory import feed_tables as _feed  # noqa: F401
 from imagewarden.inventory import tables as _inventory  # noqa: F401
 from imagewarden.jobs.schema import PREFIX
 from imagewarden.storage.metadata import metadata

@@ -1,0 +1,83 @@
+"""The check that an answer may be given: what has been committed since this process last looked?
+
+One statement for all requests that wait tells which projects' images changed, and whether identities did.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+
+import psycopg
+
+from imagewarden.inventory.coalesced import Coalesced
+from imagewarden.inventory.errors import InventoryError
+from imagewarden.inventory.feed import FeedPosition
+from imagewarden.inventory.news import read_news
+
+__all__ = ["DatabaseAway", "Freshness"]
+
+_SECONDS = 2.0
+"""A database that takes longer counts as away."""
+_RETRY_SECONDS = 0.5
+"""A database that was away is left alone for so long: requests are answered from what is there."""
+
+
+class DatabaseAway(InventoryError):
+    """The database does not say whether anything has changed."""
+
+
+class Freshness:
+    """What this process knows of the database's changes; one connection, for one event loop."""
+
+    def __init__(self, conninfo: str) -> None:
+        """Ask the database of `conninfo`; it is connected to when the first question comes."""
+        self._conninfo = conninfo
+        self._connection: psycopg.AsyncConnection | None = None
+        self._away_until = 0.0
+        self._position: FeedPosition | None = None
+        self._changes: Counter[str] = Counter()
+        self._of_all = 0
+        self._of_identities = 0
+        self.check = Coalesced(self._check)
+
+    @property
+    def identities(self) -> int:
+        """A number that has grown whenever a check found that users, roles, keys, projects or tokens changed."""
+        return self._of_all + self._of_identities
+
+    def changes(self, project_id: str) -> int:
+        """Return a number that has grown whenever a check found that images of the project changed."""
+        return self._of_all + self._changes[project_id]
+
+    async def _check(self) -> None:
+        """Note what was committed before the call; raises DatabaseAway."""
+        if time.monotonic() < self._away_until:
+            raise DatabaseAway("the database is away")
+        try:
+            async with asyncio.timeout(_SECONDS):
+                news = await read_news(await self._connected(), self._position)
+        except (psycopg.Error, OSError, TimeoutError):
+            self._away_until = time.monotonic() + _RETRY_SECONDS
+            await self._drop()
+            raise DatabaseAway("the database is away") from None
+        self._position = news.position
+        self._of_all += news.everything
+        self._of_identities += news.identities
+        self._changes.update(news.project_ids)
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        return self._connection
+
+    async def _drop(self) -> None:
+        """Close the connection, whatever state it is in."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._drop()

@@ -1,0 +1,215 @@
+"""Rows of all kinds for tests of how they are read: stored in two projects, and what they are expected to become."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from hypothesis import strategies as st
+from psycopg import sql
+
+from imagewarden.api.v5.image_rows import ENCODING
+from imagewarden.inventory.batch import FLAG_BITS, NUMBER_COLUMNS, ROW_FILE_SHIFT, TERM_COLUMNS, Batch
+from imagewarden.inventory.filters import ImageColumn
+from imagewarden.inventory.loading import RowSpace
+from imagewarden.inventory.rowfile import RowFileReader, row_file_path
+from imagewarden.inventory.rows import ImageRow, PlatformRow
+from imagewarden.inventory.vocabulary import Terms
+from imagewarden.model.registry_kind import ImageType, RegistryType
+from imagewarden.model.scan import FailureCode, RiskLevel, ScanStatus
+
+__all__ = [
+    "OTHER", "PROJECT", "Kept", "furnish", "images", "kept", "kept_of", "killed", "plain_image", "snapshot", "space",
+    "store",
+]  # fmt: skip
+
+PROJECT, OTHER = "1" * 32, "2" * 32
+_REGISTRIES = {f"{at:032x}": (f'"registry" {kind}\u00e9', kind.value) for at, kind in enumerate(RegistryType)}
+_LARGEST = 2**63 - 1
+
+Image = dict[str, Any]
+
+
+def furnish(connection: psycopg.Connection) -> None:
+    """Make two projects, and a registry of each type."""
+    connection.execute("INSERT INTO domain (id, name, created_at) VALUES ('d', 'd', 0)")
+    connection.execute("INSERT INTO enterprise_project (domain_id, id, name) VALUES ('d', '0', 'default')")
+    for project in (PROJECT, OTHER):
+        connection.execute(
+            "INSERT INTO project (id, domain_id, name, created_at) VALUES (%s, 'd', %s, 0)", (project, project)
+        )
+    for number, (name, kind) in _REGISTRIES.items():
+        connection.execute(
+            "INSERT INTO registry (id, project_id, domain_id, name, type, url, created_at)"
+            " VALUES (%s, %s, 'd', %s, %s, '', 0)",
+            (number, PROJECT, name, kind),
+        )
+
+
+def plain_image(number: int, **changes: Any) -> Image:
+    """Return an image like most."""
+    return {
+        "id": number, "project_id": PROJECT, "enterprise_project_id": "0", "registry_id": f"{0:032x}",
+        "namespace": f"team-{number % 7}", "name": f"service-{number % 50}", "tag": f"v{number}",
+        "digest": f"sha256:{number:064x}", "config_digest": f"{number:064x}", "kind": "harbor", "media_type": "",
+        "size": number % 10**9, "os": "linux", "architecture": "amd64", "variant": "", "is_latest": number % 5 == 0,
+        "scannable": True, "is_index": False, "updated_at": 1_700_000_000_000 + number % 1000, "synced_at": number,
+        "scanned_at": number if number % 3 else None, "scan_status": "success", "failure_code": None,
+        "failure_reason": None, "vulnerability_count": number % 4, "unsafe_setting_count": number % 3,
+        "malicious_file_count": 0, "risk_level": "High", "owner_domain": None, "share_status": None,
+        "instance_id": "", "instance_name": "", "instance_url": "", "sync_run_id": 1, "removed_at": None,
+        "children": [],
+    } | changes  # fmt: skip
+
+
+_ODD = (
+    "", '"', "\\", "a\\nb", "\t", "\n", "\r", "\x01", "\x1d", "\x1e", "\x1f", "a\x1fb", "\x1f" * 13, "\x7f",
+    "-1", "\\N", "{}", "\u0080", "\u00e9", "\u2028", "\ufffe", "\U0001f600", "</script>", "Mark001Qx", "x" * 5000, "\u20ac" * 30000,
+)  # fmt: skip
+_usual = st.sampled_from(("a", "web", "v1"))
+_text = st.one_of(
+    _usual, _usual, _usual, st.sampled_from(_ODD),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+)  # fmt: skip
+_count = st.sampled_from((0, 0, 1, 10, 2**31 - 1))
+_moment = st.one_of(st.sampled_from((0, 1, -1, 1_700_000_000_000, _LARGEST, -(2**63))), st.integers(-(2**63), _LARGEST))
+_some_id = st.one_of(st.integers(1, 40), st.sampled_from((_LARGEST, _LARGEST - 1, _LARGEST - 600, 2**53 + 1)))
+_child = st.fixed_dictionaries({
+    "digest": _text, "config_digest": _text, "os": _text, "architecture": _text, "variant": st.just(""),
+    "scan_status": st.sampled_from(list(ScanStatus)).map(str),
+    "vulnerability_count": _count, "unsafe_setting_count": _count, "malicious_file_count": _count,
+})  # fmt: skip
+
+
+def _choice(kind: Any) -> st.SearchStrategy[str]:
+    return st.sampled_from([member.value for member in kind])
+
+
+_image = st.builds(
+    lambda number, changes: plain_image(number) | changes,
+    _some_id,
+    st.fixed_dictionaries({}, optional={
+        "project_id": st.sampled_from((PROJECT, PROJECT, OTHER)), "enterprise_project_id": _text,
+        "registry_id": st.sampled_from(list(_REGISTRIES)), "namespace": _text, "name": _text, "tag": _text,
+        "digest": _text, "config_digest": _text, "kind": _choice(ImageType),
+        "size": st.one_of(_count, st.just(_LARGEST)), "os": _text, "architecture": _text, "variant": _text,
+        "is_latest": st.booleans(), "scannable": st.booleans(), "is_index": st.booleans(), "updated_at": _moment,
+        "synced_at": _moment, "scanned_at": st.none() | _moment, "scan_status": _choice(ScanStatus),
+        "failure_code": st.none() | _choice(FailureCode), "failure_reason": st.none() | _text,
+        "vulnerability_count": _count, "unsafe_setting_count": _count, "malicious_file_count": _count,
+        "risk_level": st.none() | _choice(RiskLevel), "owner_domain": st.none() | _text,
+        "share_status": st.sampled_from((None, "expired", "effective")), "instance_id": _text, "instance_name": _text,
+        "instance_url": _text, "removed_at": st.sampled_from((None, None, None, 5)),
+        "children": st.lists(_child, max_size=3),
+    }),
+)  # fmt: skip
+images = st.lists(
+    _image,
+    max_size=12,
+    unique_by=(lambda it: it["id"], lambda it: (it["registry_id"], it["namespace"], it["name"], it["tag"])),
+)
+"""Images in no order, most of them in the first project, some of them removed; `children` are theirs if indexes."""
+
+
+def store(connection: psycopg.Connection, stored: Sequence[Image]) -> None:
+    """Store images in the order given, and their children; gives these their ids."""
+    next_id = count(10**12)
+    for each in stored:
+        _insert(connection, "image", {key: value for key, value in each.items() if key != "children"})
+        for position, child in enumerate(each["children"]):
+            child["id"] = next(next_id)
+            _insert(connection, "image_platform", child | {"parent_id": each["id"], "position": position, "size": 1})
+
+
+def _insert(connection: psycopg.Connection, table: str, values: Mapping[str, Any]) -> None:
+    names = sql.SQL(", ").join(map(sql.Identifier, values))
+    places = sql.SQL(", ").join(sql.Placeholder() * len(values))
+    connection.execute(
+        sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(table), names, places), list(values.values())
+    )
+
+
+class Kept(NamedTuple):
+    """What the model keeps of a row."""
+
+    numbers: dict[ImageColumn, int]
+    """By column of NUMBER_COLUMNS."""
+    terms: dict[ImageColumn, bytes]
+    """By column of TERM_COLUMNS."""
+    flags: int
+    """Bits of FLAG_BITS."""
+    row: bytes
+    """The bytes that are sent."""
+
+
+def kept(
+    stored: Sequence[Image], project: str = PROJECT, encode: Callable[[ImageRow], bytes] = ENCODING.encode
+) -> dict[int, Kept]:
+    """Return what the model has to keep of a project's images, by id, in order of id."""
+    live = [each for each in stored if each["project_id"] == project and each["removed_at"] is None]
+    return {each["id"]: _kept(each, encode) for each in sorted(live, key=lambda it: it["id"])}
+
+
+def _kept(stored: Image, encode: Callable[[ImageRow], bytes]) -> Kept:
+    name, kind = _REGISTRIES[stored["registry_id"]]
+    children = [[child[field] for field in PlatformRow.__struct_fields__] for child in stored["children"]]
+    values = stored | {
+        "registry_name": name, "registry_type": kind, "platforms": (children or None) if stored["is_index"] else None
+    }  # fmt: skip
+    return Kept(
+        numbers={column: -1 if values[column] is None else values[column] for column in NUMBER_COLUMNS},
+        terms={column: (values[column] or "").encode() for column in TERM_COLUMNS},
+        flags=sum(bit for column, bit in FLAG_BITS.items() if values[column]),
+        row=encode(ImageRow(**{field: values[field] for field in ImageRow.__struct_fields__})),
+    )
+
+
+def kept_of(batch: Batch, terms: Mapping[ImageColumn, Terms], folder: Path) -> dict[int, Kept]:
+    """Return what a batch keeps, by id in its order."""
+    texts = {column: list(terms[column].added) for column in TERM_COLUMNS}
+    readers: dict[int, RowFileReader] = {}
+    found = {}
+    for place, number in enumerate(batch.ids.tolist()):
+        file, offset = divmod(int(batch.row_at[place]), 1 << ROW_FILE_SHIFT)
+        if file not in readers:
+            readers[file] = RowFileReader(row_file_path(folder, file))
+        found[number] = Kept(
+            numbers={column: int(batch.numbers[column][place]) for column in NUMBER_COLUMNS},
+            terms={column: texts[column][batch.codes[column][place]] for column in TERM_COLUMNS},
+            flags=int(batch.flags[place]),
+            row=readers[file].row(offset, int(batch.row_length[place])),
+        )
+    for reader in readers.values():
+        reader.close()
+    assert len(found) == len(batch.ids)
+    return found
+
+
+def space(folder: Path) -> RowSpace:
+    """Return a row space in a folder."""
+    numbers = count(7)
+    return RowSpace(folder, lambda: next(numbers))
+
+
+@contextmanager
+def snapshot(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Begin the transaction that rows are read in; nothing of it is left."""
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    try:
+        with connection.transaction(force_rollback=True):
+            yield connection
+    finally:
+        connection.isolation_level, connection.read_only = None, None
+
+
+def killed(row: ImageRow) -> bytes:
+    """Encode a row, unless it is another process that does: that is killed."""
+    if multiprocessing.parent_process() is not None and row.id > 1000:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ENCODING.encode(row)
