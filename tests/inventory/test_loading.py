@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -102,10 +103,9 @@ def assert_types(batch: Batch) -> None:
     assert {array.dtype.str for array in batch.numbers.values()} == {"<i8"}
     assert {array.dtype.str for array in batch.codes.values()} == {"<u4"}
     assert batch.codes.keys() == {*TERM_COLUMNS}
-    assert {
-        len(array)
-        for array in (*batch.numbers.values(), *batch.codes.values(), batch.flags, batch.row_at, batch.row_length)
-    } == {len(batch.ids)}
+    arrays: list[npt.NDArray[Any]] = [batch.flags, batch.row_at, batch.row_length]
+    arrays += [*batch.numbers.values(), *batch.codes.values()]
+    assert {len(array) for array in arrays} == {len(batch.ids)}
 
 
 @given(stored=images)
