@@ -4,6 +4,7 @@ A vocabulary grows by pieces that are never changed again, one a segment of the 
 all pieces. A piece finds a term by binary search, and all terms that contain a text by a search of its blob.
 """
 
+import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -12,10 +13,22 @@ import numpy.typing as npt
 
 __all__ = ["TermPiece", "Terms", "Vocabulary", "code_type"]
 
-_CACHED = 64
-"""Searches that a piece remembers."""
+_CACHED = 4
+"""Searches that a piece remembers, at one byte a term: pages of one search are asked for one after another."""
+_PORTION = 1 << 18
+"""Bytes of a blob that are searched together: what is noted of them stays in the processor's cache."""
 _LOWER = np.arange(256, dtype=np.uint8)
 _LOWER[ord("A") : ord("Z") + 1] += 32
+
+
+class _Marks(threading.local):
+    """Each thread's room to note where bytes stand: fresh memory for every search would cost more than the search."""
+
+    def __init__(self) -> None:
+        self.first, self.second, self.third = (np.empty(_PORTION, dtype=np.bool_) for _ in range(3))
+
+
+_MARKS = _Marks()
 
 
 def code_type(terms: int) -> type[np.unsignedinteger]:
@@ -82,10 +95,7 @@ class TermPiece:
             return found
         needle = np.frombuffer(text, dtype=np.uint8)
         rarest = np.argsort(self._frequency[needle], kind="stable")
-        marks = self._is(int(needle[rarest[0]]), int(rarest[0]), starts)
-        if len(rarest) > 1:
-            marks &= self._is(int(needle[rarest[1]]), int(rarest[1]), starts)
-        places = np.flatnonzero(marks)
+        places = np.concatenate([self._pair(needle, rarest, at, starts) for at in range(0, starts, _PORTION)])
         for offset in rarest[2:]:
             places = places[_LOWER[self.blob[places + offset]] == needle[offset]]
         owners = np.searchsorted(self.ends, places, side="right")
@@ -93,13 +103,27 @@ class TermPiece:
         found[owners[within]] = True
         return found
 
-    def _is(self, byte: int, offset: int, length: int) -> npt.NDArray[np.bool_]:
-        """Return where a byte in lower case stands, in either case, of `length` bytes from `offset`."""
-        window = self.blob[offset : offset + length]
-        same: npt.NDArray[np.bool_] = window == byte
+    def _pair(
+        self, needle: npt.NDArray[np.uint8], rarest: npt.NDArray[np.int64], first: int, starts: int
+    ) -> npt.NDArray[np.int64]:
+        """Return where a text may begin in a portion of the blob from `first` on: its two rarest bytes stand there."""
+        length = min(_PORTION, starts - first)
+        marks = _MARKS.first[:length]
+        self._mark(int(needle[rarest[0]]), first + int(rarest[0]), marks)
+        if len(rarest) > 1:
+            others = _MARKS.second[:length]
+            self._mark(int(needle[rarest[1]]), first + int(rarest[1]), others)
+            np.logical_and(marks, others, out=marks)
+        return np.flatnonzero(marks) + first
+
+    def _mark(self, byte: int, start: int, out: npt.NDArray[np.bool_]) -> None:
+        """Write into `out` where a byte in lower case stands, in either case, from `start` on."""
+        window = self.blob[start : start + len(out)]
+        np.equal(window, np.uint8(byte), out=out)
         if ord("a") <= byte <= ord("z") and self._has_upper:
-            same |= window == byte - 32
-        return same
+            upper = _MARKS.third[: len(out)]
+            np.equal(window, np.uint8(byte - 32), out=upper)
+            np.logical_or(out, upper, out=out)
 
     @property
     def _frequency(self) -> npt.NDArray[np.int64]:

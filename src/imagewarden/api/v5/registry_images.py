@@ -1,9 +1,9 @@
 """Images of the registries: `GET /v5/{project_id}/image/registries/images`, and all of them as a stream."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Request, get
+from litestar.response.base import ASGIResponse
 
 from imagewarden.api.authentication import caller_of, was_checked
 from imagewarden.api.errors import Unavailable
@@ -18,7 +18,7 @@ from imagewarden.inventory.errors import ModelUnavailable
 __all__ = ["age_header", "list_registry_images", "unavailable"]
 
 
-def age_header(age: float | None) -> Mapping[str, str]:
+def age_header(age: float | None) -> dict[str, str]:
     """Return the header that tells how old an answer is (RFC 9111, 5.1), none where it shows all that there is."""
     return {} if age is None else {"age": f"{age:.0f}"}
 
@@ -35,7 +35,7 @@ def unavailable(error: ModelUnavailable) -> Unavailable:
         tag="images", role=Role.VIEWER, parameters=IMAGE_LIST_PARAMETERS, response=ListRegistryImagesResponse
     ),
 )
-async def list_registry_images(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def list_registry_images(request: Request[Any, Any, Any]) -> ASGIResponse:
     """List the images of a project's registries: any mix of filters, the exact total, any page."""
     services: Services = request.app.state.services
     project_id: str = request.path_params["project_id"]
@@ -48,4 +48,5 @@ async def list_registry_images(request: Request[Any, Any, Any]) -> Response[byte
         )
     except ModelUnavailable as error:
         raise unavailable(error) from None
-    return Response(list_body(page.total, page.rows), media_type=MediaType.JSON, headers=age_header(age))
+    body = list_body(page.total, page.rows)
+    return ASGIResponse(body=body, media_type=MediaType.JSON, headers=age_header(age))
