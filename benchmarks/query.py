@@ -174,7 +174,7 @@ def measure(asked: argparse.Namespace, names: Sequence[str], folder: Path, datab
     ours = OurEngine(models, project_id)
     unlike = [shape.name for shape in questions if not ours.has_right_rows(shape.question(0))]
     with peers(names, database, project_id, folder) as others:
-        run = Run([ours, *others], questions, asked.seed, asked.more)
+        run = Run([ours, *others], questions, asked.seed, asked.more_rounds)
         rounds = run.rounds(asked.rounds, asked.seconds)
         found = compared(run.timings)
         wrong = run.wrong + unlike
@@ -201,7 +201,7 @@ def arguments_from(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--rounds", type=int, default=20, help="of all engines in turn, at most")
-    parser.add_argument("--more", type=int, default=4, help="questions for ours for each that all are asked")
+    parser.add_argument("--more-rounds", type=int, default=4, help="of ours alone, beside each of all")
     parser.add_argument("--seconds", type=float, default=120.0, help="that the rounds, or each measurement, may take")
     parser.add_argument("--peers", default=",".join(PEERS), help="which of them, or none")
     parser.add_argument(

@@ -30,7 +30,7 @@ def run(*arguments: str) -> dict[str, Any]:
 def test_all_engines_agree(peers: str) -> None:
     if peers == "duckdb":
         pytest.importorskip("duckdb", reason="DuckDB, of the group `bench`, is not installed")
-    found = run("--rows", str(ROWS), "--rounds", "1", "--more", "1", "--peers", peers)
+    found = run("--rows", str(ROWS), "--rounds", "1", "--more-rounds", "1", "--peers", peers)
     assert found["wrong_answers"] == 0, found["wrong"]
     assert found["compared"] == 2 * found["shapes"] * len(peers.split(","))
     assert set(found["engines"]) == {"ours", *peers.split(",")}

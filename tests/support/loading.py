@@ -120,19 +120,24 @@ images = st.lists(
 def store(connection: psycopg.Connection, stored: Sequence[Image]) -> None:
     """Store images in the order given, and their children; gives these their ids."""
     next_id = count(10**12)
-    for each in stored:
-        _insert(connection, "image", {key: value for key, value in each.items() if key != "children"})
-        for position, child in enumerate(each["children"]):
-            child["id"] = next(next_id)
-            _insert(connection, "image_platform", child | {"parent_id": each["id"], "position": position, "size": 1})
+    children = [
+        (child, {"id": next(next_id), "parent_id": each["id"], "position": position, "size": 1})
+        for each in stored
+        for position, child in enumerate(each["children"])
+    ]
+    for child, more in children:
+        child["id"] = more["id"]
+    with connection.transaction():
+        _insert(connection, "image", [{key: each[key] for key in each if key != "children"} for each in stored])
+        _insert(connection, "image_platform", [child | more for child, more in children])
 
 
-def _insert(connection: psycopg.Connection, table: str, values: Mapping[str, Any]) -> None:
-    names = sql.SQL(", ").join(map(sql.Identifier, values))
-    places = sql.SQL(", ").join(sql.Placeholder() * len(values))
-    connection.execute(
-        sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(table), names, places), list(values.values())
-    )
+def _insert(connection: psycopg.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        names = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
+        places = sql.SQL(", ").join(map(sql.Placeholder, rows[0]))
+        insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(table), names, places)
+        connection.cursor().executemany(insert, rows)
 
 
 class Kept(NamedTuple):

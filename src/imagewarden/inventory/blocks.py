@@ -20,6 +20,7 @@ __all__ = [
     "LINE",
     "PART",
     "RECORD",
+    "SELDOM",
     "Block",
     "Lines",
     "Registries",
@@ -35,9 +36,11 @@ FIELD = b"\x1f"
 """Divides lines, and the fields of a line."""
 PART = b"\x1e"
 """Divides the parts of a row's first field."""
+SELDOM = ("variant", "instance_name", "instance_id", "instance_url")
+"""The last parts of a row's first field: mostly all empty."""
 ALIKE = (
-    "registry_id", "kind", "enterprise_project_id", "is_latest", "scan_status", "scannable", "risk_level",
-    "instance_name", "instance_id", "instance_url", "os", "architecture", "variant",
+    "registry_id", "kind", "enterprise_project_id", "is_latest", "scan_status", "scannable", "risk_level", "os",
+    "architecture", *SELDOM,
 )  # fmt: skip
 """What a row's first field holds: many rows have all of it alike. An empty `risk_level` stands for none."""
 LINE = (
@@ -86,13 +89,16 @@ class Block(NamedTuple):
 class Lines:
     """Lines whose fields are beyond doubt."""
 
-    def __init__(self, data: bytes, count: int, fields: int, breaks: npt.NDArray[np.int64]) -> None:
-        """Take `count` lines of `fields` fields, with FIELD at `breaks`."""
+    def __init__(
+        self, data: bytes, count: int, fields: int, breaks: npt.NDArray[np.int64], controls: npt.NDArray[np.int64]
+    ) -> None:
+        """Take `count` lines of `fields` fields, with FIELD at `breaks` and other control characters at `controls`."""
         self._data = data
         self._view = np.frombuffer(data, dtype=np.uint8)
         self._count = count
         self._fields = fields
         self._breaks = breaks
+        self._controls = controls
 
     def __len__(self) -> int:
         """Return how many lines there are."""
@@ -112,19 +118,19 @@ class Lines:
         ends = np.append(self._breaks[self._fields - 1 :: self._fields], len(self._data))[: self._count]
         return ends - self._breaks[:: self._fields] - (self._fields - 1)
 
-    def nonzero(self, field: int) -> npt.NDArray[np.bool_]:
-        """Return in which lines a field, not the first, is a number other than 0; one truth value a line."""
-        nonzero: npt.NDArray[np.bool_] = self._view[self._breaks[field - 1 :: self._fields] + 1] != ord("0")
-        return nonzero
+    def begins(self, field: int, byte: bytes) -> npt.NDArray[np.bool_]:
+        """Return in which lines a field, not the first, begins with a byte; one truth value a line."""
+        found: npt.NDArray[np.bool_] = self._view[self._breaks[field - 1 :: self._fields] + 1] == byte[0]
+        return found
 
     def escaped(self) -> npt.NDArray[np.bool_] | None:
         """Return which lines have a character that JSON does not let stand as it is, None if there is none."""
-        data, view = self._data, self._view
-        if b'"' not in data and b"\\" not in data and not np.count_nonzero(view < PART[0]):
+        quotes = b'"' in self._data or b"\\" in self._data
+        if not quotes and not len(self._controls):
             return None
-        places = np.flatnonzero((view < PART[0]) | (view == ord('"')) | (view == ord("\\")))
+        places = np.flatnonzero((self._view == ord('"')) | (self._view == ord("\\")))
         escaped = np.zeros(self._count, dtype=np.bool_)
-        escaped[np.searchsorted(self._breaks, places) // self._fields] = True
+        escaped[np.searchsorted(self._breaks, np.append(self._controls, places)) // self._fields] = True
         return escaped
 
 
@@ -136,7 +142,9 @@ def read_lines(parts: Sequence[tuple[bytes, int]], fields: int, first_parts: int
     data = FIELD.join(text for text, _ in parts if text)
     count = sum(lines for _, lines in parts)
     view = np.frombuffer(data, dtype=np.uint8)
-    breaks = np.flatnonzero(view == FIELD[0])
-    if len(breaks) != max(0, count * fields - 1) or np.count_nonzero(view == PART[0]) != count * (first_parts - 1):
+    places = np.flatnonzero(view < ord(" "))
+    controls = view[places]
+    breaks = places[controls == FIELD[0]]
+    if len(breaks) != max(0, count * fields - 1) or np.count_nonzero(controls == PART[0]) != count * (first_parts - 1):
         return None
-    return Lines(data, count, fields, breaks)
+    return Lines(data, count, fields, breaks, places[controls < PART[0]])

@@ -19,6 +19,7 @@ from imagewarden.inventory.blocks import (
     NEVER_SCANNED,
     PART,
     RECORD,
+    SELDOM,
     Block,
     Registries,
 )
@@ -90,6 +91,20 @@ WHERE block.first IS NOT NULL""")
 _TYPES = ("int8", "int8", "int8", "int8", "bytea", "int8", "bytea", "int8", "bytea", "bytea")
 
 
+def _line() -> sql.Composable:
+    """Return a row's line; what is mostly empty is not put together each time."""
+    often = _columns(ALIKE[: -len(SELDOM)], risk_level="coalesce(i.risk_level, '')")
+    empty = sql.SQL(" AND ").join(sql.SQL("{} = ''").format(_columns([field])) for field in SELDOM)
+    return sql.SQL(
+        "concat_ws({field}, CASE WHEN {empty} THEN concat_ws({part}, {often}, {parts})"
+        " ELSE concat_ws({part}, {often}, {seldom}) END, {fields})"
+    ).format(
+        field=FIELD.decode(), part=PART.decode(), empty=empty, often=often, seldom=_columns(SELDOM),
+        parts=PART.decode() * (len(SELDOM) - 1),
+        fields=_columns(LINE, scanned_at=f"coalesce(i.scanned_at, {NEVER_SCANNED.decode()})"),
+    )  # fmt: skip
+
+
 def _statement(project_id: str) -> sql.Composed:
     """Return the SELECT of a project's blocks; its columns are those of Block."""
     span = sql.Literal(BLOCK_IDS - 1)
@@ -97,11 +112,7 @@ def _statement(project_id: str) -> sql.Composed:
         live=sql.SQL("i.project_id = {} AND i.removed_at IS NULL").format(project_id),
         last=sql.SQL("block.first + least({}, 9223372036854775807 - block.first)").format(span),
         in_line=_IN_LINE, field=FIELD.decode(), line_bytes=_LINE_BYTES, record_bytes=_RECORD_BYTES,
-        line=sql.SQL("concat_ws({}, concat_ws({}, {}), {})").format(
-            FIELD.decode(), PART.decode(),
-            _columns(ALIKE, risk_level="coalesce(i.risk_level, '')"),
-            _columns(LINE, scanned_at=f"coalesce(i.scanned_at, {NEVER_SCANNED.decode()})"),
-        ),
+        line=_line(),
         child=_columns(CHILD, "p"),
         # The registry's fields are added by whoever reads the record.
         record=_columns(RECORD, registry_name="NULL", registry_type="NULL", platforms=_PLATFORMS),

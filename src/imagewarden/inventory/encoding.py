@@ -15,7 +15,7 @@ from imagewarden.inventory.parts import ALIKE_TERMS, Numbered, Part, Rows, joine
 from imagewarden.inventory.records import Record, values_of
 from imagewarden.inventory.rowfile import RowFileWriter
 from imagewarden.inventory.rows import ImageRow
-from imagewarden.inventory.rowtext import PLATFORMS
+from imagewarden.inventory.rowtext import OPTIONAL, PLATFORMS
 from imagewarden.inventory.unpacking import records_in, records_of
 from imagewarden.inventory.weaving import UNKNOWN, RowWeaver, seal
 
@@ -29,6 +29,8 @@ _LEARNED = 256
 _ROWS_TO_LEARN = 64
 """So many kinds of rows are learned, and one more for so many rows: to learn costs as much as some rows one by one."""
 _COLUMNS = 1 + len(LINE)
+_PLACE = {field: at for at, field in enumerate(LINE, 1)}
+"""Where a line has its fields."""
 _COUNTS = (
     ImageColumn.VULNERABILITY_COUNT,
     ImageColumn.UNSAFE_SETTING_COUNT,
@@ -45,6 +47,8 @@ class _Piece(NamedTuple):
     """All fields."""
     alike: Numbers
     """Numbers of the first fields."""
+    kinds: npt.NDArray[np.int64]
+    """Kinds of rows, as RowWeaver has it."""
     flags: npt.NDArray[np.uint8]
     """As Batch has it, but for ImageColumn.IS_LATEST."""
     widths: npt.NDArray[np.int64]
@@ -54,17 +58,19 @@ class _Piece(NamedTuple):
 
     def column(self, field: str) -> list[bytes]:
         """Return a field of LINE."""
-        return self.flat[1 + LINE.index(field) :: _COLUMNS]
+        return self.flat[_PLACE[field] :: _COLUMNS]
 
     def columns(self) -> dict[str, list[bytes]]:
         """Return all fields of LINE."""
-        return {field: self.flat[at::_COLUMNS] for at, field in enumerate(LINE, 1)}
+        return {field: self.flat[at::_COLUMNS] for field, at in _PLACE.items()}
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "_Piece":
         """Return some of the lines."""
         starts = (np.flatnonzero(chosen) * _COLUMNS).tolist()
         flat = [field for start in starts for field in self.flat[start : start + _COLUMNS]]
-        return _Piece(flat, self.alike[chosen], self.flags[chosen], self.widths[chosen], self.odd[chosen])
+        return _Piece(
+            flat, self.alike[chosen], self.kinds[chosen], self.flags[chosen], self.widths[chosen], self.odd[chosen]
+        )
 
 
 class _Woven(NamedTuple):
@@ -115,7 +121,7 @@ class BlockEncoder:
 
     def encode(self, blocks: Sequence[Block]) -> Part:
         """Return the rows of blocks, whose bytes are in the row file then; raises OSError."""
-        if len(self._kinds) + len(self._namespaces) + len(self._names) > _NUMBERED:
+        if len(self._kinds) + len(self._namespaces) + len(self._names) + self._families.met > _NUMBERED:
             self._forget()
         known = len(self._kinds), len(self._namespaces), len(self._names)
         out = _Collected()
@@ -169,12 +175,12 @@ class BlockEncoder:
             piece = self._sorted_out(read._replace(odd=odd), weaver, children, out)
             if not len(piece.alike):
                 continue
-            numbers, brood = piece.alike.tolist(), children.of(_integers(piece.column("id")))
-            inside = weaver.weave_children(numbers, piece.columns(), brood)
+            brood = children.of(_integers(piece.column("id")))
+            inside = weaver.weave_children(piece.kinds, piece.columns(), brood)
             widths = piece.widths + np.array(list(map(len, inside)), dtype=np.int64)
             flags = piece.flags | np.uint8(FLAG_BITS[ImageColumn.IS_INDEX])
             woven = self._woven(piece._replace(widths=widths, flags=flags), weaver, {PLATFORMS: inside})
-            wrong = self._wrong(piece, woven, children, weaver.unproven(numbers, brood))
+            wrong = self._wrong(piece, woven, children, weaver.unproven(piece.kinds, brood))
             if wrong:
                 weaver.forbid(wrong)
                 out.records += self._records(piece, children)
@@ -182,12 +188,12 @@ class BlockEncoder:
                 self._append(woven, out)
 
     def _wrong(self, piece: _Piece, woven: _Woven, children: Children, rows: list[int]) -> list[int]:
-        """Return the numbers of those of some rows that are not woven as they are encoded."""
+        """Return the kinds of those of some rows that are not woven as they are encoded."""
         chosen = np.zeros(len(piece.alike), dtype=np.bool_)
         chosen[rows] = True
         records = self._records(piece.only(chosen), children) if rows else []
         return [
-            int(piece.alike[row])
+            int(piece.kinds[row])
             for row, record in zip(rows, records, strict=True)
             if woven.row(row) != self._encode(record.row)
         ]
@@ -197,22 +203,24 @@ class BlockEncoder:
         escaped = lines.escaped()
         if escaped is None:
             escaped = np.zeros(len(lines), dtype=np.bool_)
-        widths = lines.widths()
+        lacking = lines.begins(_PLACE[OPTIONAL], NEVER_SCANNED)
+        widths = lines.widths() - len(NEVER_SCANNED) * lacking
         flags = np.zeros(len(lines), dtype=np.uint8)
         for column in _COUNTS:
-            flags |= np.where(lines.nonzero(1 + LINE.index(column.value)), np.uint8(FLAG_BITS[column]), np.uint8(0))
+            flags |= np.where(lines.begins(_PLACE[column.value], b"0"), np.uint8(0), np.uint8(FLAG_BITS[column]))
         for which, flat in lines.pieces(_PIECE):
             alike = self._kinds.numbers(flat[::_COLUMNS])
-            yield _Piece(flat, alike, flags[which], widths[which], escaped[which])
+            kinds = alike.astype(np.int64) * 2 + lacking[which]
+            yield _Piece(flat, alike, kinds, flags[which], widths[which], escaped[which])
 
     def _sorted_out(self, piece: _Piece, weaver: RowWeaver, children: Children | None, out: _Collected) -> _Piece:
         """Return the lines that can be woven; the others become records."""
-        weaver.widen(len(self._kinds))
+        weaver.widen(2 * len(self._kinds))
         self._seen += len(piece.alike)
-        unknown = (weaver.kinds[piece.alike] == UNKNOWN) & ~piece.odd
+        unknown = (weaver.woven[piece.kinds] == UNKNOWN) & ~piece.odd
         if unknown.any():
             self._learn(piece, np.flatnonzero(unknown), weaver, children)
-        odd = piece.odd | (weaver.kinds[piece.alike] < 0)
+        odd = piece.odd | (weaver.woven[piece.kinds] < 0)
         if not odd.any():
             return piece
         out.records += self._records(piece.only(odd), children)
@@ -220,14 +228,14 @@ class BlockEncoder:
 
     def _learn(self, piece: _Piece, rows: npt.NDArray[np.int64], weaver: RowWeaver, children: Children | None) -> None:
         """Learn to weave some rows, each like at least one of those given."""
-        numbers, firsts = np.unique(piece.alike[rows], return_index=True)
-        for number, first in zip(numbers.tolist(), firsts.tolist(), strict=True):
+        kinds, firsts = np.unique(piece.kinds[rows], return_index=True)
+        for kind, first in zip(kinds.tolist(), firsts.tolist(), strict=True):
             if self._learned >= _LEARNED + self._seen // _ROWS_TO_LEARN:
                 return
             chosen = np.zeros(len(piece.alike), dtype=np.bool_)
             chosen[rows[first]] = True
             (example,) = self._records(piece.only(chosen), children)
-            weaver.learn(number, example.row)
+            weaver.learn(kind, example.row)
             self._learned += 1
 
     def _records(self, piece: _Piece, children: Children | None) -> list[Record]:
@@ -240,12 +248,11 @@ class BlockEncoder:
         """Weave lines, whose other fields are in `more`."""
         columns = piece.columns()
         numbers = {column: _integers(columns[column.value]) for column in NUMBER_COLUMNS}
-        lacking = numbers[ImageColumn.SCANNED_AT] < 0
-        scanned = columns[ImageColumn.SCANNED_AT.value]
-        for at in np.flatnonzero(lacking).tolist():
+        scanned = columns[OPTIONAL]
+        for at in np.flatnonzero(piece.kinds % 2).tolist():
             scanned[at] = b""
-        rows, constant = weaver.weave(piece.alike, lacking, {**columns, **more})
-        lengths = constant + piece.widths - len(NEVER_SCANNED) * lacking
+        rows, constant = weaver.weave(piece.kinds, {**columns, **more})
+        lengths = constant + piece.widths
         return _Woven(piece, columns, numbers, rows, seal(rows, lengths), lengths)
 
     def _append(self, woven: _Woven, out: _Collected) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from imagewarden.inventory.blocks import CHILD, Lines
 from imagewarden.inventory.rows import ImageRow
-from imagewarden.inventory.rowtext import child_field, family_texts
+from imagewarden.inventory.rowtext import child_field, family_text, fields_of
 from imagewarden.inventory.unpacking import read_children
 from imagewarden.inventory.weaving import NEVER, RowWeaver, Weaver
 
@@ -58,9 +58,14 @@ class Children:
         places = np.arange(len(owners)) + np.repeat(starts - ends + counts, counts)
         escaped = np.zeros(len(ids), dtype=np.bool_)
         escaped[owners[self._escaped[places]]] = True
+        return Brood(owners, ends, self._chosen(places), escaped)
+
+    def _chosen(self, places: npt.NDArray[np.int64]) -> dict[str, list[bytes]]:
+        """Return the fields of some children, in ascending order."""
+        if len(places) == len(self._parents):
+            return self._columns
         at = places.tolist()
-        columns = {field: list(map(column.__getitem__, at)) for field, column in self._columns.items()}
-        return Brood(owners, ends, columns, escaped)
+        return {field: list(map(column.__getitem__, at)) for field, column in self._columns.items()}
 
     def platforms(self, ids: npt.NDArray[np.int64]) -> list[list[Any] | None]:
         """Return the children of rows as ImageRow has them; None for none."""
@@ -76,43 +81,47 @@ class FamilyWeaver(RowWeaver):
         """Weave what `encode` gives for rows that differ in `fields` and their children."""
         super().__init__(encode, fields)
         self._children = Weaver(_DIVIDER)
-        self._child_kinds: dict[int, int] = {}
+        self._child_texts: list[int] = []
         self._between: bytes | None = None
         self._met: set[tuple[Any, ...]] = set()
 
-    def learn(self, number: int, example: ImageRow) -> None:
-        """Learn how rows of a number are woven by one of which JSON escapes nothing."""
-        self.kinds[number] = NEVER
-        texts = family_texts(self._encode, example, self._fields)
-        if texts is None or _DIVIDER in b"".join(texts.child.parts) or self._between not in {None, texts.between}:
-            return
-        child = self._children.add(texts.child)
-        if child is not None:
-            self.kinds[number] = self._added(texts.rows)
-            self._child_kinds[number] = child
-            self._between = texts.between
+    def _learned(self, example: ImageRow, *, thoroughly: bool) -> int | None:
+        text = family_text(self._encode, example, fields_of(example, self._fields), thoroughly=thoroughly)
+        if text is None or _DIVIDER in b"".join(text.child.parts) or self._between not in {None, text.between}:
+            return None
+        child = self._children.add(text.child)
+        number = None if child is None else self._rows.add(text.row)
+        if child is not None and number is not None:
+            self._child_texts.append(child)
+            self._between = text.between
+        return number
 
-    def unproven(self, numbers: Sequence[int], brood: Brood) -> list[int]:
-        """Return rows with a child the like of which no row of the same number had before; from now on some row had."""
+    @property
+    def met(self) -> int:
+        """How many kinds of children it has met."""
+        return len(self._met)
+
+    def unproven(self, kinds: npt.NDArray[np.int64], brood: Brood) -> list[int]:
+        """Return rows with a child the like of which no row of the same kind had before; from now on some row had."""
         owners = brood.owners.tolist()
-        likes = zip(map(numbers.__getitem__, owners), *map(brood.columns.__getitem__, _SEEN), strict=True)
+        likes = zip(kinds[brood.owners].tolist(), *map(brood.columns.__getitem__, _SEEN), strict=True)
         met = dict(zip(likes, owners, strict=True))
         new = met.keys() - self._met
         self._met |= new
         return sorted({met[like] for like in new})
 
-    def forbid(self, numbers: Sequence[int]) -> None:
-        """Weave no rows of these numbers any more: they did not become what they are."""
-        self.kinds[numbers] = NEVER
+    def forbid(self, kinds: Sequence[int]) -> None:
+        """Weave no rows of these kinds any more: they did not become what they are."""
+        self.woven[kinds] = NEVER
 
     def weave_children(
-        self, numbers: Sequence[int], columns: Mapping[str, Sequence[bytes]], brood: Brood
+        self, kinds: npt.NDArray[np.int64], columns: Mapping[str, Sequence[bytes]], brood: Brood
     ) -> list[bytes]:
         """Return the texts of rows' children, by row; `columns` are the rows'."""
         owners = brood.owners.tolist()
         inherited = {
             field: list(map(columns[field].__getitem__, owners)) for field in self._children.order if field in columns
         }
-        kinds = [self._child_kinds[numbers[owner]] for owner in owners]
-        woven = bytes(self._children.weave(kinds, {**brood.columns, **inherited}))
+        texts = list(map(self._child_texts.__getitem__, self.woven[kinds[brood.owners]].tolist()))
+        woven = bytes(self._children.weave(texts, {**brood.columns, **inherited}))
         return list(map((self._between or b"").join, brood.by_row(woven.split(_DIVIDER)[1:])))

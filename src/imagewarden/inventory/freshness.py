@@ -35,6 +35,8 @@ class Freshness:
         self._conninfo = conninfo
         self._connection: psycopg.AsyncConnection | None = None
         self._away_until = 0.0
+        self._lock = asyncio.Lock()
+        self._closed = False
         self._position: FeedPosition | None = None
         self._changes: Counter[str] = Counter()
         self._of_all = 0
@@ -55,7 +57,7 @@ class Freshness:
         if time.monotonic() < self._away_until:
             raise DatabaseAway("the database is away")
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with self._lock, asyncio.timeout(_SECONDS):
                 news = await read_news(await self._connected(), self._position)
         except (psycopg.Error, OSError, TimeoutError):
             self._away_until = time.monotonic() + _RETRY_SECONDS
@@ -67,6 +69,8 @@ class Freshness:
         self._changes.update(news.project_ids)
 
     async def _connected(self) -> psycopg.AsyncConnection:
+        if self._closed:
+            raise DatabaseAway("this process is ending")
         if self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
         return self._connection
@@ -79,5 +83,7 @@ class Freshness:
                 await connection.close()
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._drop()
+        """Close the connection, once the check that goes on has ended."""
+        self._closed = True
+        async with self._lock:
+            await self._drop()

@@ -42,11 +42,18 @@ class Kinds:
     def numbers(self, keys: Sequence[bytes | tuple[bytes, ...]]) -> npt.NDArray[np.uint32]:
         """Return the numbers of first fields, or of terms."""
         found = np.array(list(map(self._numbered.__getitem__, keys)), dtype=np.uint32)
-        for key in newest(self._numbered, len(self._numbered) - len(self.terms)):
+        new = newest(self._numbered, len(self._numbered) - len(self.terms))
+        if new:
+            self._add(new)
+        return found
+
+    def _add(self, keys: Sequence[bytes | tuple[bytes, ...]]) -> None:
+        """Find out what new numbers stand for."""
+        flags = []
+        for key in keys:
             values = {} if isinstance(key, tuple) else alike_values(key.split(PART), self._registries)
             terms = key if isinstance(key, tuple) else tuple((values[it.value] or "").encode() for it in ALIKE_TERMS)
             self.values.append(values)
             self.terms.append(terms)
-            flag = FLAG_BITS[ImageColumn.IS_LATEST] if values.get("is_latest") else 0
-            self.latest = np.append(self.latest, np.uint8(flag))
-        return found
+            flags.append(FLAG_BITS[ImageColumn.IS_LATEST] if values.get("is_latest") else 0)
+        self.latest = np.append(self.latest, np.array(flags, dtype=np.uint8))

@@ -24,8 +24,8 @@ from imagewarden.inventory.vocabulary import Terms
 __all__ = ["EncoderEnded", "RowSpace", "load_project", "load_rows"]
 
 _TASK_BYTES = 1 << 20
-_BY_ID = sql.SQL("{} AND i.id = ANY(%s::int8[]) ORDER BY i.id").format(ROW_SQL)
-_IN_RANGE = sql.SQL("{} AND i.id BETWEEN %s AND %s ORDER BY i.id").format(ROW_SQL)
+_BY_ID = (ROW_SQL + sql.SQL(" AND i.id = ANY(%s::int8[]) ORDER BY i.id")).as_bytes()
+_IN_RANGE = (ROW_SQL + sql.SQL(" AND i.id BETWEEN %s AND %s ORDER BY i.id")).as_bytes()
 _LAST_ID = 2**63 - 1
 
 
@@ -51,7 +51,7 @@ def load_rows(
     return batch_of_records(records, terms, encode, writer)
 
 
-def _records(connection: psycopg.Connection, statement: sql.Composed, values: Sequence[object]) -> list[Record]:
+def _records(connection: psycopg.Connection, statement: bytes, values: Sequence[object]) -> list[Record]:
     """Return the rows that a statement selects."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         return [Record(ImageRow(*found[:-1]), found[-1]) for found in cursor.execute(statement, values)]
@@ -68,8 +68,8 @@ def load_project(
 ) -> Batch:
     """Return all live rows of a project in ascending order of id; their bytes are in new row files of `space`.
 
-    So many `processes` help with a large project. Raises EncoderEnded if one of these does not do its part, OSError if
-    rows cannot be written; then no row file is left.
+    So many `processes` encode a large project, this one among them. Raises EncoderEnded if another one does not do its
+    part, OSError if rows cannot be written; then no row file is left.
     """
     with _row_files(space) as next_number:
         registries = read_registries(connection)
@@ -80,9 +80,7 @@ def load_project(
 
         with (
             closing(read_blocks(connection, project_id)) as blocks,
-            Encoders(
-                lambda: EncoderSetup(encode, registries, space.folder, next_number()), terms, processes
-            ) as encoders,
+            Encoders(setup, terms, processes - 1) as encoders,
         ):
             for batch, firsts in encoders.batches(_tasks(blocks)):
                 batches.append(batch)

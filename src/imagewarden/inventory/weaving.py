@@ -3,17 +3,18 @@
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from imagewarden.inventory.rowfile import CRC_BYTES
 from imagewarden.inventory.rows import ImageRow
-from imagewarden.inventory.rowtext import RowText, row_texts
+from imagewarden.inventory.rowtext import OPTIONAL, RowText, fields_of, row_text
 
-__all__ = ["UNKNOWN", "RowWeaver", "Weaver", "seal"]
+__all__ = ["NEVER", "UNKNOWN", "RowWeaver", "Weaver", "seal"]
 
 UNKNOWN, NEVER = -1, -2
-"""Kinds of rows that are not learned yet, and of those that cannot be woven."""
+"""Stand for kinds of rows that are not learned yet, and for those that cannot be woven."""
 _ROOM = bytes(CRC_BYTES)
 """Stands before each row where its checksum will."""
 
@@ -24,33 +25,28 @@ class Weaver:
     def __init__(self, before: bytes) -> None:
         """Put `before` before each text."""
         self._before = before
-        self._order: tuple[str, ...] | None = None
+        self.order: tuple[str, ...] = ()
+        """The fields that texts have, some perhaps more than once; empty before the first text."""
         self._parts: list[list[bytes]] = []
         self._varying: list[int] = []
         self._pieces: list[bytes] = []
         self.lengths = np.zeros(0, dtype=np.int64)
         """Bytes of the constant texts of a kind."""
 
-    @property
-    def order(self) -> tuple[str, ...]:
-        """The fields that texts have, some perhaps more than once."""
-        return self._order or ()
-
-    def add(self, *texts: RowText) -> int | None:
-        """Add kinds; returns the number of the first, None if they do not have the fields' order."""
-        if self._order is None:
-            self._order = texts[0].order
-            self._parts = [[] for _ in texts[0].parts]
-        if any(text.order != self._order for text in texts):
+    def add(self, text: RowText) -> int | None:
+        """Add a kind; returns its number, None if it has the fields in another order than those before."""
+        if not self.order:
+            self.order = text.order
+            self._parts = [[] for _ in text.parts]
+        widened = text.widened(self.order)
+        if widened is None:
             return None
-        first = len(self.lengths)
-        for text in texts:
-            for known, part in zip(self._parts, (self._before + text.parts[0], *text.parts[1:]), strict=True):
-                known.append(part)
-        self._varying = [at for at, known in enumerate(self._parts) if len({*known}) > 1]
-        self.lengths = np.append(self.lengths, [sum(map(len, text.parts)) for text in texts])
+        for known, part in zip(self._parts, (self._before + widened.parts[0], *widened.parts[1:]), strict=True):
+            known.append(part)
+        self._varying = [at for at, known in enumerate(self._parts) if known[-1] != known[0] or at in self._varying]
         self._pieces = []
-        return first
+        self.lengths = np.append(self.lengths, sum(map(len, widened.parts)))
+        return len(self.lengths) - 1
 
     def weave(self, kinds: Sequence[int], columns: Mapping[str, Sequence[bytes]]) -> bytearray:
         """Return the bytes of texts by the numbers of their kinds and the values of their fields."""
@@ -68,39 +64,47 @@ class Weaver:
 
 
 class RowWeaver:
-    """Weaves rows whose first fields, which have numbers, are known; learns from a row of each number."""
+    """Weaves rows of kinds that it has learned from a row of each.
+
+    A kind is known by a number that rows with the same first field have, doubled, and one more for rows that lack the
+    optional field.
+    """
 
     def __init__(self, encode: Callable[[ImageRow], bytes], fields: Sequence[str]) -> None:
         """Weave what `encode` gives for rows that differ in `fields`."""
         self._encode = encode
         self._fields = fields
         self._rows = Weaver(_ROOM)
-        self.kinds = np.zeros(0, dtype=np.int64)
-        """By number: less than 0 for those whose rows are not woven."""
+        self.woven = np.zeros(0, dtype=np.int64)
+        """By kind, the number that rows are woven by; less than 0 for kinds that are not woven."""
 
-    def widen(self, numbers: int) -> None:
-        """Have a kind, perhaps UNKNOWN, for so many numbers."""
-        if numbers > len(self.kinds):
-            self.kinds = np.append(self.kinds, np.full(numbers - len(self.kinds), UNKNOWN))
+    def widen(self, kinds: int) -> None:
+        """Have an answer, perhaps UNKNOWN, for so many kinds."""
+        if kinds > len(self.woven):
+            self.woven = np.append(self.woven, np.full(kinds - len(self.woven), UNKNOWN))
 
-    def learn(self, number: int, example: ImageRow) -> None:
-        """Learn how rows of a number are woven by one of which JSON escapes nothing."""
-        texts = row_texts(self._encode, example, self._fields)
-        self.kinds[number] = self._added(texts)
+    def learn(self, kind: int, example: ImageRow) -> None:
+        """Learn how rows of a kind are woven by one of which JSON escapes nothing."""
+        self.woven[kind] = NEVER
+        if not self._rows.order:
+            moment = getattr(example, OPTIONAL)
+            full = msgspec.structs.replace(example, **{OPTIONAL: 1 if moment is None else moment})
+            if self._learned(full, thoroughly=True) is None:
+                return
+        number = self._learned(example, thoroughly=False)
+        self.woven[kind] = NEVER if number is None else number
 
-    def _added(self, texts: tuple[RowText, RowText] | None) -> int:
-        kind = texts and self._rows.add(*texts)
-        return NEVER if kind is None else kind
+    def _learned(self, example: ImageRow, *, thoroughly: bool) -> int | None:
+        """Return the number of rows like the example, None if they cannot be woven."""
+        text = row_text(self._encode, example, fields_of(example, self._fields), thoroughly=thoroughly)
+        return None if text is None else self._rows.add(text)
 
     def weave(
-        self, numbers: npt.NDArray[np.uint32], lacking: npt.NDArray[np.bool_], columns: Mapping[str, Sequence[bytes]]
+        self, kinds: npt.NDArray[np.int64], columns: Mapping[str, Sequence[bytes]]
     ) -> tuple[bytearray, npt.NDArray[np.int64]]:
-        """Return the bytes of rows, each with room before it, and the length of all of a row but its fields.
-
-        `lacking` tells which rows lack the optional field.
-        """
-        kinds = self.kinds[numbers] + lacking
-        return self._rows.weave(kinds.tolist(), columns), self._rows.lengths[kinds]
+        """Return the bytes of rows, each with room before it, and the length of all of a row but its fields."""
+        numbers = self.woven[kinds]
+        return self._rows.weave(numbers.tolist(), columns), self._rows.lengths[numbers]
 
 
 def seal(rows: bytearray, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
