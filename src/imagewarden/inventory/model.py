@@ -62,6 +62,7 @@ class ProjectModel:
         self._processes = processes
         self._version = self._folder.recover()
         self._rows: RowFileWriter | None = None
+        self._row_files: dict[str, frozenset[int]] = {}
         self._merging: list[Ids] | None = None
         self._frozen = 0
 
@@ -193,13 +194,17 @@ class ProjectModel:
         return write_run(self._folder.path, columns_of(batch, counts), pieces)
 
     def _publish(self, files: tuple[RunFile, ...], runs: tuple[Run, ...], position: FeedPosition) -> None:
-        used = {int(number) for run in runs for number in _row_files(run)}
-        self._version = self._folder.publish(files, runs, position, sorted(used))
+        known = self._row_files
+        self._row_files = {
+            file.name: known[file.name] if file.name in known else _row_files(file) for file in files
+        }  # a large run is not looked through for every change
+        used = sorted(set().union(*self._row_files.values()))
+        self._version = self._folder.publish(files, runs, position, used)
 
 
-def _row_files(run: Run) -> npt.NDArray[np.int64]:
+def _row_files(file: RunFile) -> frozenset[int]:
     """Return the numbers of the row files that a run's rows stand in."""
-    return np.unique(run.columns.row_at >> ROW_FILE_SHIFT)
+    return frozenset(np.unique(file.columns.row_at >> ROW_FILE_SHIFT).tolist())
 
 
 @contextmanager
