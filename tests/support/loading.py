@@ -1,30 +1,44 @@
 """Rows of all kinds for tests of how they are read: stored in two projects, and what they are expected to become."""
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import psycopg
 from hypothesis import strategies as st
 from psycopg import sql
 
 from imagewarden.api.v5.image_rows import ENCODING
 from imagewarden.inventory.batch import FLAG_BITS, NUMBER_COLUMNS, ROW_FILE_SHIFT, TERM_COLUMNS, Batch
+from imagewarden.inventory.blocks import PART
 from imagewarden.inventory.filters import ImageColumn
-from imagewarden.inventory.loading import RowSpace
-from imagewarden.inventory.rowfile import RowFileReader, row_file_path
+from imagewarden.inventory.loading import RowSpace, load_project, load_rows
+from imagewarden.inventory.rowfile import RowFileReader, RowFileWriter, row_file_path
 from imagewarden.inventory.rows import ImageRow, PlatformRow
 from imagewarden.inventory.vocabulary import Terms
 from imagewarden.model.registry_kind import ImageType, RegistryType
 from imagewarden.model.scan import FailureCode, RiskLevel, ScanStatus
+from tests.support.columns import new_terms
 
 __all__ = [
-    "OTHER", "PROJECT", "Kept", "furnish", "images", "kept", "kept_of", "killed", "plain_image", "snapshot", "space",
+    "OTHER",
+    "PROJECT",
+    "Kept",
+    "furnish",
+    "images",
+    "kept",
+    "kept_of",
+    "many",
+    "plain_image",
+    "project",
+    "rows",
+    "snapshot",
+    "space",
     "store",
 ]  # fmt: skip
 
@@ -33,6 +47,7 @@ _REGISTRIES = {f"{at:032x}": (f'"registry" {kind}\u00e9', kind.value) for at, ki
 _LARGEST = 2**63 - 1
 
 Image = dict[str, Any]
+Encode = Callable[[ImageRow], bytes]
 
 
 def furnish(connection: psycopg.Connection) -> None:
@@ -153,15 +168,13 @@ class Kept(NamedTuple):
     """The bytes that are sent."""
 
 
-def kept(
-    stored: Sequence[Image], project: str = PROJECT, encode: Callable[[ImageRow], bytes] = ENCODING.encode
-) -> dict[int, Kept]:
+def kept(stored: Sequence[Image], project: str = PROJECT, encode: Encode = ENCODING.encode) -> dict[int, Kept]:
     """Return what the model has to keep of a project's images, by id, in order of id."""
     live = [each for each in stored if each["project_id"] == project and each["removed_at"] is None]
     return {each["id"]: _kept(each, encode) for each in sorted(live, key=lambda it: it["id"])}
 
 
-def _kept(stored: Image, encode: Callable[[ImageRow], bytes]) -> Kept:
+def _kept(stored: Image, encode: Encode) -> Kept:
     name, kind = _REGISTRIES[stored["registry_id"]]
     children = [[child[field] for field in PlatformRow.__struct_fields__] for child in stored["children"]]
     values = stored | {
@@ -214,8 +227,72 @@ def snapshot(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
         connection.isolation_level, connection.read_only = None, None
 
 
-def killed(row: ImageRow) -> bytes:
-    """Encode a row, unless it is another process that does: that is killed."""
-    if multiprocessing.parent_process() is not None and row.id > 1000:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return ENCODING.encode(row)
+def many() -> list[dict[str, Any]]:
+    """Return 3,000 images: single and multi-architecture, failed, shared, removed, with texts of all kinds."""
+
+    def child(number: int, at: int) -> dict[str, Any]:
+        return {
+            "digest": f"sha256:{number}-{at}", "config_digest": f"{number}{at}", "os": "linux",
+            "architecture": ("amd64", "arm64", 'x"86')[at if number % 77 else 2], "variant": "",
+            "scan_status": ("success", "unscan")[at % 2], "vulnerability_count": at, "unsafe_setting_count": 0,
+            "malicious_file_count": 3,
+        }  # fmt: skip
+
+    found = []
+    for number in range(3000, 0, -1):
+        changes: dict[str, Any] = {}
+        if number % 11 == 0:
+            changes |= {"is_index": True, "os": "", "children": [child(number, at) for at in range(number % 3)]}
+        if number % 97 == 0:
+            changes |= {"scan_status": "failed", "failure_code": "response_timed_out", "failure_reason": 'no "answer"'}
+        if number % 103 == 0:
+            changes |= {"owner_domain": "owner", "share_status": "expired", "tag": f"\x1f{number}"}
+        if number % 107 == 0:
+            changes |= {"name": f"{PART.decode() if number == 535 else ''}\u00e9{number}\\"}
+        if number % 109 == 0:
+            changes |= {"removed_at": 1}
+        if number % 113 == 0:
+            changes |= {"project_id": OTHER}
+        if number % 127 == 0:
+            changes |= {"risk_level": None, "scanned_at": None, "registry_id": f"{1:032x}"}
+        found.append(plain_image(number, **changes))
+    return found
+
+
+def project(
+    connection: psycopg.Connection,
+    project_id: str = PROJECT,
+    encode: Encode = ENCODING.encode,
+    processes: int = 0,
+) -> dict[int, Kept]:
+    """Return what is kept of a project that is read as a whole."""
+    with TemporaryDirectory() as name, snapshot(connection):
+        terms = new_terms()
+        batch = load_project(connection, project_id, terms, encode, space(Path(name)), processes=processes)
+        found = kept_of(batch, terms, Path(name))
+        used = {row_file_path(Path(name), number) for number in np.unique(batch.row_at >> 40).tolist()}
+        assert {*Path(name).iterdir()} == used
+    assert_types(batch)
+    return found
+
+
+def rows(connection: psycopg.Connection, ids: list[int], project_id: str = PROJECT) -> dict[int, Kept]:
+    """Return what is kept of rows that are read one by one."""
+    with TemporaryDirectory() as name, snapshot(connection):
+        terms = new_terms()
+        with RowFileWriter(row_file_path(Path(name), 9), 9) as writer:
+            batch = load_rows(connection, project_id, ids, terms, ENCODING.encode, writer)
+        found = kept_of(batch, terms, Path(name))
+    assert_types(batch)
+    return found
+
+
+def assert_types(batch: Batch) -> None:
+    """Check that all arrays are as Batch says."""
+    assert [batch.ids.dtype, batch.row_at.dtype, batch.row_length.dtype, batch.flags.dtype] == ["i8", "i8", "u4", "u1"]
+    assert {array.dtype.str for array in batch.numbers.values()} == {"<i8"}
+    assert {array.dtype.str for array in batch.codes.values()} == {"<u4"}
+    assert batch.codes.keys() == {*TERM_COLUMNS}
+    arrays: list[npt.NDArray[Any]] = [batch.flags, batch.row_at, batch.row_length]
+    arrays += [*batch.numbers.values(), *batch.codes.values()]
+    assert {len(array) for array in arrays} == {len(batch.ids)}

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -60,7 +61,8 @@ class EncoderProcess:
     def encode(self, blocks: Sequence[Block]) -> Part:
         """Return the rows of blocks; raises OSError where they cannot be written, and EncoderEnded."""
         try:
-            self._connection.send(blocks)
+            with suppress(ConnectionError):  # it may have told why it ended
+                self._connection.send(blocks)
             answer: Part | OSError = self._connection.recv()
         except (EOFError, ConnectionError) as error:
             self._process.join(_SECONDS_TO_END)
@@ -93,20 +95,16 @@ class EncoderProcess:
 
 
 def run_encoder(setup: EncoderSetup, connection: Connection, parent: int) -> None:
-    """Answer each list of blocks with a Part, or the OSError it met, until the other side is gone."""
+    """Answer each list of blocks with a Part until the other side is gone; an OSError is the last answer."""
     end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to act on
     gc.disable()  # no cycles are made, and the collector would go through all rows at hand again and again
-    with setup.writer() as writer:
-        encoder = BlockEncoder(setup.encode, setup.registries, writer)
-        while True:
-            try:
-                blocks = connection.recv()
-            except EOFError:
-                return
-            try:
-                part = encoder.encode(blocks)
-            except OSError as error:
-                connection.send(error)
-            else:
-                connection.send(part)
+    try:
+        with setup.writer() as writer:
+            encoder = BlockEncoder(setup.encode, setup.registries, writer)
+            while True:
+                connection.send(encoder.encode(connection.recv()))
+    except (EOFError, ConnectionError):
+        return
+    except OSError as error:
+        connection.send(error)

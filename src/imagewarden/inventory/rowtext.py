@@ -59,6 +59,8 @@ class RowText(NamedTuple):
         """Return the same with room for the optional field where `order` has it; None if the others differ in order."""
         if self.order == order:
             return self
+        if OPTIONAL not in order:
+            return None
         at = order.index(OPTIONAL)
         if self.order != order[:at] + order[at + 1 :]:
             return None
