@@ -1,7 +1,7 @@
 """Rows as they are read into the model: the same whichever way they come, and as they are stored."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,10 @@ from imagewarden.inventory import copying, encoders, encoding, loading
 from imagewarden.inventory.filters import ImageColumn
 from imagewarden.inventory.loading import load_project
 from imagewarden.inventory.rows import ImageRow
-from tests.support import postgres
 from tests.support.columns import new_terms
 from tests.support.loading import (  # fmt: skip
     OTHER,
     PROJECT,
-    furnish,
     images,
     kept,
     many,
@@ -35,27 +33,6 @@ from tests.support.loading import (  # fmt: skip
 
 Encode = Callable[[ImageRow], bytes]
 BOTH = pytest.mark.parametrize("furnished", ["embedded", "debian"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def furnished(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
-    """Give a connection to a database without images, on the embedded server or another one."""
-    server = getattr(request, "param", "embedded")
-    with (
-        postgres.fresh_database(request.getfixturevalue(f"{server}_conninfo")) as database,
-        psycopg.connect(database.conninfo, autocommit=True) as connection,
-    ):
-        furnish(connection)
-        yield connection
-
-
-@pytest.fixture
-def connection(furnished: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """Give a connection to the database; what a test stores is removed."""
-    try:
-        yield furnished
-    finally:
-        furnished.execute("TRUNCATE image CASCADE")
 
 
 @pytest.fixture

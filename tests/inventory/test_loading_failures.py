@@ -2,12 +2,10 @@
 
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +16,12 @@ from imagewarden.api.v5.image_rows import ENCODING
 from imagewarden.inventory import encoders, loading
 from imagewarden.inventory.loading import EncoderEnded, RowSpace, load_project
 from imagewarden.inventory.rows import ImageRow
-from tests.support import postgres
 from tests.support.columns import new_terms
 from tests.support.embedded import wait_until
-from tests.support.loading import PROJECT, furnish, kept, many, project, snapshot, space, store
+from tests.support.limits import largest_file
+from tests.support.loading import PROJECT, kept, many, project, snapshot, space, store
 
 Encode = Callable[[ImageRow], bytes]
-
-
-@pytest.fixture(scope="module")
-def furnished(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
-    """Give a connection to a database without images, on the embedded server or another one."""
-    server = getattr(request, "param", "embedded")
-    with (
-        postgres.fresh_database(request.getfixturevalue(f"{server}_conninfo")) as database,
-        psycopg.connect(database.conninfo, autocommit=True) as connection,
-    ):
-        furnish(connection)
-        yield connection
-
-
-@pytest.fixture
-def connection(furnished: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """Give a connection to the database; what a test stores is removed."""
-    try:
-        yield furnished
-    finally:
-        furnished.execute("TRUNCATE image CASCADE")
 
 
 @pytest.fixture
@@ -53,17 +30,6 @@ def stored(connection: psycopg.Connection) -> list[dict[str, Any]]:
     found = many()
     store(connection, found)
     return found
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Have this process, and those it starts, write no file larger than this."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def failing(connection: psycopg.Connection, folder: RowSpace, encode: Encode, processes: int) -> None:

@@ -1,6 +1,5 @@
 """Row files: what was appended is read again, and nothing that is not whole."""
 
-import resource
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from imagewarden.inventory.batch import ROW_FILE_SHIFT
 from imagewarden.inventory.errors import ModelDamaged
 from imagewarden.inventory.rowfile import CRC_BYTES, RowFileReader, RowFileWriter, RowsDamaged, row_file_path
+from tests.support.limits import largest_file
 
 ROWS = [b"first", b"", b"x" * 300_000, b"\0\n", b"last"]
 NUMBER = 5
@@ -136,17 +136,6 @@ def test_places_of_no_row(path: Path, foreign: Place) -> None:
     written(path, [b"first", b"other"])
     with reading(path) as reader, pytest.raises(RowsDamaged):
         reader.row(*foreign)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Have this process write no file larger than this."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_write_that_fails_is_made_up_for(path: Path) -> None:

@@ -4,13 +4,12 @@ from typing import Any
 
 import msgspec
 from litestar import Request, get
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from imagewarden import __version__
 from imagewarden.api.errors import Unavailable
 from imagewarden.api.operation import operation
 from imagewarden.api.services import Services
+from imagewarden.inventory.freshness import DatabaseAway
 
 __all__ = ["HANDLERS", "Health"]
 
@@ -35,9 +34,8 @@ async def ready(request: Request[Any, Any, Any]) -> Health:
     """Say that the process can answer requests: its database answers."""
     services: Services = request.app.state.services
     try:
-        async with services.reader.connect() as connection:
-            await connection.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError):
+        await services.freshness.check()  # which waits for a bounded time, whatever the database does
+    except DatabaseAway:
         raise Unavailable("not ready: the database is away", headers={"retry-after": "2"}) from None
     return Health("ready", __version__)
 

@@ -23,7 +23,7 @@ def _platforms() -> ColumnElement[Any]:
         child.vulnerability_count, child.unsafe_setting_count, child.malicious_file_count,
     )  # fmt: skip
     return (
-        select(func.jsonb_agg(aggregate_order_by(entry, child.position)))
+        select(func.jsonb_agg(aggregate_order_by(entry, child.position, child.id)))
         .where(child.parent_id == image.c.id)
         .scalar_subquery()
     )

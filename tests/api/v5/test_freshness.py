@@ -121,6 +121,18 @@ def test_paging_misses_nothing_while_scans_are_written(embedded_database: Databa
         assert api.total("?has_vul=true") == 2000
 
 
+@contextmanager
+def three_rows(data_dir: Path, vault: Vault) -> Iterator[tuple[Database, Asked]]:
+    """Give an embedded server of its own with three rows, and a client that has seen them."""
+    with open_database(data_dir, None) as database:
+        schema.upgrade(database)
+        with asked(database, vault) as api:
+            with psycopg.connect(database.conninfo, autocommit=True) as connection:
+                api.insert(connection, 1, 3)
+            assert api.total() == 3
+            yield database, api
+
+
 def backends(data_dir: Path) -> list[int]:
     """Return the processes of the database server but for the first."""
     first = postmaster(data_dir)
@@ -129,56 +141,47 @@ def backends(data_dir: Path) -> list[int]:
 
 def test_the_list_goes_on_while_the_database_is_away(data_dir: Path, vault: Vault) -> None:
     """It tells its age, health says so, unknown tokens are told to wait, and what comes after is fresh."""
-    with open_database(data_dir, None) as database:
-        schema.upgrade(database)
-        with asked(database, vault) as api:
-            with psycopg.connect(database.conninfo, autocommit=True) as connection:
-                api.insert(connection, 1, 3)
-            assert api.total() == 3
-            assert "age" not in api.get().headers
-            server = [postmaster(data_dir), *backends(data_dir)]
+    with three_rows(data_dir, vault) as (database, api):
+        assert "age" not in api.get().headers
+        server = [postmaster(data_dir), *backends(data_dir)]
+        for number in server:
+            os.kill(number, signal.SIGSTOP)
+        try:
+            time.sleep(1.0)
+            answer = api.get("?image_version=2")
+            assert (answer.status_code, answer.json()["total_num"]) == (200, 1)
+            assert int(answer.headers["age"]) >= 1
+            assert api.client.get(f"{api.path}/export").headers["age"]
+            assert httpx.get(f"{api.url}/health/ready", trust_env=False, timeout=30).status_code == 503
+            unknown = httpx.get(api.path, headers={"X-Auth-Token": "x" * 43}, trust_env=False, timeout=30)
+            assert (unknown.status_code, unknown.headers["retry-after"]) == (503, "2")
+        finally:
             for number in server:
-                os.kill(number, signal.SIGSTOP)
-            try:
-                time.sleep(1.0)
-                answer = api.get("?image_version=2")
-                assert (answer.status_code, answer.json()["total_num"]) == (200, 1)
-                assert int(answer.headers["age"]) >= 1
-                assert api.client.get(f"{api.path}/export").headers["age"]
-                unknown = httpx.get(api.path, headers={"X-Auth-Token": "x" * 43}, trust_env=False, timeout=30)
-                assert (unknown.status_code, unknown.headers["retry-after"]) == (503, "2")
-            finally:
-                for number in server:
-                    os.kill(number, signal.SIGCONT)
-            wait_until(lambda: "age" not in api.get().headers, 20)
-            with psycopg.connect(database.conninfo, autocommit=True) as connection:
-                api.insert(connection, 4, 4)
-            assert api.total() == 4
+                os.kill(number, signal.SIGCONT)
+        wait_until(lambda: "age" not in api.get().headers, 20)
+        with psycopg.connect(database.conninfo, autocommit=True) as connection:
+            api.insert(connection, 4, 4)
+        assert api.total() == 4
 
 
 def test_a_server_that_starts_anew_is_asked_anew(data_dir: Path, vault: Vault) -> None:
     """The database is killed and recovers; what was committed after that is seen."""
-    with open_database(data_dir, None) as database:
-        schema.upgrade(database)
-        with asked(database, vault) as api:
-            with psycopg.connect(database.conninfo, autocommit=True) as connection:
-                api.insert(connection, 1, 3)
-            assert api.total() == 3
-            for number in (postmaster(data_dir), *backends(data_dir)):
-                os.kill(number, signal.SIGKILL)
-            assert api.get().json()["total_num"] == 3
+    with three_rows(data_dir, vault) as (database, api):
+        for number in (postmaster(data_dir), *backends(data_dir)):
+            os.kill(number, signal.SIGKILL)
+        assert api.get().json()["total_num"] == 3
 
-            def back() -> bool:
-                try:
-                    with psycopg.connect(database.conninfo, autocommit=True) as connection:
-                        api.insert(connection, 4, 4)
-                except psycopg.Error:
-                    return False
-                return True
+        def back() -> bool:
+            try:
+                with psycopg.connect(database.conninfo, autocommit=True) as connection:
+                    api.insert(connection, 4, 4)
+            except psycopg.Error:
+                return False
+            return True
 
-            wait_until(back, 30)
-            wait_until(lambda: "age" not in api.get().headers, 30)
-            assert api.total() == 4
+        wait_until(back, 30)
+        wait_until(lambda: "age" not in api.get().headers, 30)
+        assert api.total() == 4
 
 
 def damage(folder: Path, kind: str) -> None:
