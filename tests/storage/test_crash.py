@@ -32,6 +32,8 @@ class Writer(threading.Thread):
         self.conninfo = conninfo
         self.acknowledged: set[int] = set()
         self.unsure: set[int] = set()
+        self.connected = 0
+        self.seen = 0
         self.enough = threading.Event()
 
     def run(self) -> None:
@@ -40,6 +42,7 @@ class Writer(threading.Thread):
         while not self.enough.is_set():
             try:
                 with psycopg.connect(self.conninfo, autocommit=True) as connection:
+                    self.connected += 1
                     while not self.enough.is_set():
                         number += 1
                         self.unsure.add(number)
@@ -49,7 +52,12 @@ class Writer(threading.Thread):
                 time.sleep(0.02)
 
     def went_on(self) -> bool:
-        """Wait until rows are acknowledged again; returns whether they are."""
+        """Wait until rows are acknowledged over another connection than last time; returns whether they are.
+
+        A server that was told to end may acknowledge some more over the old one.
+        """
+        wait_until(lambda: self.connected > self.seen, 60.0)
+        self.seen = self.connected
         before = len(self.acknowledged)
         wait_until(lambda: len(self.acknowledged) > before + 10, 60.0)
         return True
