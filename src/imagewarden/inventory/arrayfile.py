@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from imagewarden.inventory.errors import ModelDamaged
 
-__all__ = ["map_arrays", "write_arrays"]
+__all__ = ["let_go", "map_arrays", "write_arrays"]
 
 _MAGIC = b"IWarray1"
 _FIXED = struct.Struct("<8sII")
@@ -104,3 +104,18 @@ def _array(mapped: mmap.mmap, each: _Array, path: Path) -> npt.NDArray[Any]:
     if not each.count:
         return np.zeros(0, dtype=each.type)
     return np.frombuffer(mapped, dtype=each.type, count=each.count, offset=each.offset)
+
+
+def let_go(array: npt.NDArray[Any]) -> None:
+    """Give back the memory that pages of a mapped array take: those that are looked at again come from the file.
+
+    Does nothing for an array that is not mapped.
+    """
+    mapped = getattr(array.base, "obj", None)  # the memory view's that NumPy took
+    if not isinstance(mapped, mmap.mmap):
+        return
+    first = array.ctypes.data - np.frombuffer(mapped, dtype=np.uint8).ctypes.data
+    start = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (first + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if start < end:
+        mapped.madvise(mmap.MADV_DONTNEED, start, end - start)

@@ -126,16 +126,16 @@ class Columns:
         """Return those of `places` whose rows meet a predicate."""
         match predicate:
             case CodeIn(column, codes):
-                met = _equal_any(self.column(column)[places], codes)
+                met = _equal_any(self.column(column).take(places), codes)
             case CodesMatch(tables):
-                met = _any(table_at(table, self.column(column)[places]) for column, table in tables)
+                met = _any(table_at(table, self.column(column).take(places)) for column, table in tables)
             case NumberWithin(column, low, high):
-                values = self.column(column)[places]
+                values = self.column(column).take(places)
                 met = (values >= low) & (values <= high)
             case FlagsEqual(mask, value):
-                met = self.flags[places] & mask == value
+                met = self.flags.take(places) & mask == value
             case FlagsAny(mask):
-                met = self.flags[places] & mask != 0
+                met = self.flags.take(places) & mask != 0
         return places[met]
 
     def mark(self, predicate: Predicate, out: Mask) -> None:

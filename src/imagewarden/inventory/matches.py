@@ -6,7 +6,7 @@ here; a descending page is the mirror of an ascending one.
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -51,7 +51,7 @@ class Few:
         if not by_scan_time:
             return self._places[first:last]
         if self._by_scan_time is None:
-            times = self._columns.column(ImageColumn.SCANNED_AT)[self._places]
+            times = self._columns.column(ImageColumn.SCANNED_AT).take(self._places)
             self._by_scan_time = self._places[np.argsort(times, kind="stable")]
         return self._by_scan_time[first:last]
 
@@ -60,13 +60,12 @@ class Many:
     """Matching rows as a truth value a row."""
 
     def __init__(self, columns: Columns, mask: Mask) -> None:
-        """Count the mask by blocks."""
+        """Count the mask; its blocks are counted as far as a page asks for it."""
         self._order = columns.order(ImageColumn.SCANNED_AT)
         self._mask = mask
-        counts = [int(np.count_nonzero(mask[at : at + _BLOCK])) for at in range(0, len(mask), _BLOCK)]
-        self._natural = _Walk(len(mask), self._natural_block, counts)
-        self._scanned = _Walk(len(mask), self._scanned_block)
-        self.total = self._natural.total = self._scanned.total = sum(counts)
+        self._natural = _Walk(len(mask), self._natural_block, self._natural_count)
+        self._scanned = _Walk(len(mask), self._scanned_block, self._scanned_count)
+        self.total = self._natural.total = self._scanned.total = int(np.count_nonzero(mask))
 
     def select(self, first: int, last: int, *, by_scan_time: bool) -> Positions:
         """Return the places of a range of ranks."""
@@ -76,25 +75,26 @@ class Many:
         start = number * _BLOCK
         return (np.flatnonzero(self._mask[start : start + _BLOCK]) + start).astype(np.int32)
 
+    def _natural_count(self, number: int) -> int:
+        return int(np.count_nonzero(self._mask[number * _BLOCK : (number + 1) * _BLOCK]))
+
     def _scanned_block(self, number: int) -> Positions:
         places = self._order[number * _BLOCK : (number + 1) * _BLOCK]
-        return places[self._mask[places]]
+        return places[self._mask.take(places)]
 
-
-class _Block(Protocol):
-    def __call__(self, number: int) -> Positions:
-        """Return the matching places of a block."""
+    def _scanned_count(self, number: int) -> int:
+        return int(np.count_nonzero(self._mask.take(self._order[number * _BLOCK : (number + 1) * _BLOCK])))
 
 
 class _Walk:
     """Blocks in an order, counted as far as was needed: from the front, or from the back where that is nearer."""
 
-    def __init__(self, rows: int, block: _Block, counts: Sequence[int] = ()) -> None:
+    def __init__(self, rows: int, block: Callable[[int], Positions], count: Callable[[int], int]) -> None:
+        """Walk over `rows` rows: `block` gives the matching places of a block, `count` how many they are."""
         self._blocks = -(-rows // _BLOCK)
         self._block = block
+        self._count = count
         self._front = [0]
-        for count in counts:
-            self._front.append(self._front[-1] + count)
         self._back = [0]
         self.total = 0
 
@@ -112,14 +112,14 @@ class _Walk:
 
     def _seek(self, rank: int) -> tuple[int, int]:
         """Return the block that a rank stands in, and its rank there."""
-        if rank * 2 <= self.total or len(self._front) > self._blocks:
+        if rank * 2 <= self.total:
             while self._front[-1] <= rank:
-                self._front.append(self._front[-1] + len(self._block(len(self._front) - 1)))
+                self._front.append(self._front[-1] + self._count(len(self._front) - 1))
             number = bisect_right(self._front, rank) - 1
             return number, rank - self._front[number]
         from_end = self.total - rank
         while self._back[-1] < from_end:
-            self._back.append(self._back[-1] + len(self._block(self._blocks - len(self._back))))
+            self._back.append(self._back[-1] + self._count(self._blocks - len(self._back)))
         skipped = bisect_left(self._back, from_end)
         return self._blocks - skipped, self._back[skipped] - from_end
 

@@ -61,8 +61,8 @@ class _Keyed(NamedTuple):
 
 def _keyed(run: Run, number: int, places: Positions, *, by_scan_time: bool) -> _Keyed:
     """Return rows of a run with their keys."""
-    ids = run.columns.ids[places]
-    times = run.columns.column(ImageColumn.SCANNED_AT)[places] if by_scan_time else np.zeros_like(ids)
+    ids = run.columns.ids.take(places)
+    times = run.columns.column(ImageColumn.SCANNED_AT).take(places) if by_scan_time else np.zeros_like(ids)
     return _Keyed(times, ids, np.full(len(places), number), places.astype(np.int64))
 
 

@@ -41,7 +41,7 @@ __all__ = [
     "write_run",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever files of an older release cannot be read any more: they are built again."""
 MANIFEST = "manifest"
 """Name of the file that names all others."""
@@ -128,7 +128,10 @@ def open_run(folder: Path, name: str, *, check: bool = False) -> RunFile:
 def _piece(arrays: Mapping[str, npt.NDArray[Any]], column: ImageColumn) -> TermPiece:
     """Return the terms of a column that came with a run."""
     first = int(arrays[f"term:{column}:first"][0])
-    return TermPiece(first, {name: arrays[f"term:{column}:{name}"] for name in TermPiece.ARRAYS})
+    prefix = f"term:{column}:"
+    return TermPiece(
+        first, {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    )
 
 
 def publish(folder: Path, manifest: Manifest) -> None:

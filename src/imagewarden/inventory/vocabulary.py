@@ -1,34 +1,27 @@
 """The distinct texts of a column, as byte blobs with offsets: a Python string a tag would cost 150 bytes.
 
 A vocabulary grows by pieces that are never changed again, one a segment of the model; a term's code is its number over
-all pieces. A piece finds a term by binary search, and all terms that contain a text by a search of its blob.
+all pieces. A piece finds a term by binary search; terms that contain a text are looked for among
+those that its trigrams leave.
 """
 
-import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from imagewarden.inventory.grams import GRAM_ARRAYS, Grams, gram_arrays
+from imagewarden.inventory.texts import Texts
+
 __all__ = ["TermPiece", "Terms", "Vocabulary", "code_type"]
 
 _CACHED = 4
 """Searches that a piece remembers, at one byte a term: pages of one search are asked for one after another."""
-_PORTION = 1 << 18
-"""Bytes of a blob that are searched together: what is noted of them stays in the processor's cache."""
-_LOWER = np.arange(256, dtype=np.uint8)
-_LOWER[ord("A") : ord("Z") + 1] += 32
-
-
-class _Marks(threading.local):
-    """Each thread's room to note where bytes stand: fresh memory for every search would cost more than the search."""
-
-    def __init__(self) -> None:
-        self.first, self.second, self.third = (np.empty(_PORTION, dtype=np.bool_) for _ in range(3))
-
-
-_MARKS = _Marks()
+_INDEXED = 1 << 12
+"""Terms from which a piece has postings of trigrams."""
+_MANY = 8
+"""More than one term in so many is not looked at apart from the others."""
 
 
 def code_type(terms: int) -> type[np.unsignedinteger]:
@@ -39,8 +32,8 @@ def code_type(terms: int) -> type[np.unsignedinteger]:
 class TermPiece:
     """Terms with codes `first` to `first + len(self) - 1`; never changes."""
 
-    ARRAYS = ("blob", "ends", "order")
-    """The arrays it is made of, as a file keeps them."""
+    ARRAYS = ("blob", "ends", "order", *GRAM_ARRAYS)
+    """The arrays it is made of, as a file keeps them; a small piece has no postings."""
 
     def __init__(self, first: int, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Take the arrays of `arrays_of`, from memory or mapped."""
@@ -49,17 +42,20 @@ class TermPiece:
         self.blob: npt.NDArray[np.uint8] = arrays["blob"]  # type: ignore[assignment] # as they were made
         self.ends: npt.NDArray[np.uint32] = arrays["ends"]  # type: ignore[assignment]
         self._ends, self._order, self._blob = self.ends.data, arrays["order"].data, self.blob.data
+        self._texts = Texts(self.blob, self.ends)
+        self._grams = Grams(arrays) if GRAM_ARRAYS[0] in arrays else None
         self._searched: dict[bytes, npt.NDArray[np.bool_]] = {}
 
     @staticmethod
     def arrays_of(terms: Sequence[bytes]) -> dict[str, npt.NDArray[np.generic]]:
-        """Return the arrays of a piece: texts in one blob, where each ends, and the numbers in order of the texts."""
+        """Return the arrays of a piece: texts in a blob, where each ends, numbers in order of the texts, postings."""
         ends = np.cumsum(np.fromiter(map(len, terms), dtype=np.int64, count=len(terms)))
         if len(ends) and ends[-1] >= 2**32:
             raise OverflowError("the texts of a column are longer than 4 GiB")
         order = np.array(sorted(range(len(terms)), key=terms.__getitem__), dtype=np.uint32)
         blob = np.frombuffer(b"".join(terms), dtype=np.uint8)
-        return {"blob": blob, "ends": ends.astype(np.uint32), "order": order}
+        postings = gram_arrays(blob, ends.astype(np.uint32)) if len(terms) >= _INDEXED else {}
+        return {"blob": blob, "ends": ends.astype(np.uint32), "order": order, **postings}
 
     def __len__(self) -> int:
         """Return how many terms it holds."""
@@ -88,57 +84,21 @@ class TermPiece:
         return found
 
     def _search(self, text: bytes) -> npt.NDArray[np.bool_]:
-        """Search the blob: where the text's two rarest bytes stand, then the others, then whose terms these are."""
+        """Search the texts: those that the postings leave, where there are any."""
         found = np.zeros(len(self), dtype=np.bool_)
-        starts = len(self.blob) - len(text) + 1
-        if starts <= 0:
+        if self._grams is None:
+            found[self._texts.containing(text)] = True
             return found
-        needle = np.frombuffer(text, dtype=np.uint8)
-        rarest = np.argsort(self._frequency[needle], kind="stable")
-        places = np.concatenate([self._pair(needle, rarest, at, starts) for at in range(0, starts, _PORTION)])
-        for offset in rarest[2:]:
-            places = places[_LOWER[self.blob[places + offset]] == needle[offset]]
-        owners = np.searchsorted(self.ends, places, side="right")
-        within = places + len(text) <= self.ends[owners]
-        found[owners[within]] = True
+        candidates, sure = self._grams.candidates(text)
+        found[candidates] = True
+        if not sure and len(candidates):
+            numbers = np.flatnonzero(found)
+            found[:] = False
+            if len(numbers) * _MANY > len(self):
+                found[self._texts.containing(text)] = True
+            else:
+                found[numbers[self._texts.among(numbers).containing(text)]] = True
         return found
-
-    def _pair(
-        self, needle: npt.NDArray[np.uint8], rarest: npt.NDArray[np.int64], first: int, starts: int
-    ) -> npt.NDArray[np.int64]:
-        """Return where a text may begin in a portion of the blob from `first` on: its two rarest bytes stand there."""
-        length = min(_PORTION, starts - first)
-        marks = _MARKS.first[:length]
-        self._mark(int(needle[rarest[0]]), first + int(rarest[0]), marks)
-        if len(rarest) > 1:
-            others = _MARKS.second[:length]
-            self._mark(int(needle[rarest[1]]), first + int(rarest[1]), others)
-            np.logical_and(marks, others, out=marks)
-        return np.flatnonzero(marks) + first
-
-    def _mark(self, byte: int, start: int, out: npt.NDArray[np.bool_]) -> None:
-        """Write into `out` where a byte in lower case stands, in either case, from `start` on."""
-        window = self.blob[start : start + len(out)]
-        np.equal(window, np.uint8(byte), out=out)
-        if ord("a") <= byte <= ord("z") and self._has_upper:
-            upper = _MARKS.third[: len(out)]
-            np.equal(window, np.uint8(byte - 32), out=upper)
-            np.logical_or(out, upper, out=out)
-
-    @property
-    def _frequency(self) -> npt.NDArray[np.int64]:
-        """How often each byte, in lower case, stands in a sample of the blob."""
-        sample = self.blob[:: max(1, len(self.blob) // 65536)]
-        return np.bincount(_LOWER[sample], minlength=256)
-
-    @property
-    def _has_upper(self) -> bool:
-        """Whether any letter is upper case; found out once."""
-        known: bool | None = self.__dict__.get("upper")
-        if known is None:
-            known = bool(((self.blob >= ord("A")) & (self.blob <= ord("Z"))).any())
-            self.__dict__["upper"] = known
-        return known
 
 
 class Vocabulary:
