@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from imagewarden.storage.database import Database
 from tests.support.feed import OTHER, PROJECT, Reader, furnish, insert_images
@@ -211,11 +212,8 @@ def test_a_role_that_may_only_use_the_tables(database: Database, ids: list[int])
         connection.execute("CREATE ROLE feed_reader")
         connection.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO feed_reader")
     try:
-        with Reader(database) as reader, psycopg.connect(database.conninfo, autocommit=True) as writer:
-            for each in (reader.connection, writer):
-                each.execute("SET ROLE feed_reader")
-                each.commit()
-            reader.asking("SET ROLE feed_reader")
+        limited = Database(make_conninfo(database.conninfo, options="-c role=feed_reader"))
+        with Reader(limited) as reader, psycopg.connect(limited.conninfo, autocommit=True) as writer:
             assert reader.ids() == []
             writer.execute("UPDATE image SET size = 1 WHERE id = %s AND project_id = %s", (ids[0], PROJECT))
             assert reader.ids() == ids[:1]

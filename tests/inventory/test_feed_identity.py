@@ -94,15 +94,14 @@ def test_a_position_that_is_still_to_come(database: Database, ids: list[int]) ->
 
 @pytest.mark.parametrize("table", ["image", "image_platform", "registry", "image_change", "image_feed"])
 def test_a_table_that_was_made_again(database: Database, ids: list[int], table: str) -> None:
-    position = position_of(database)
-    with psycopg.connect(database.conninfo) as connection:
-        for statement in (
-            "CREATE TABLE kept AS SELECT * FROM {}", "CREATE TABLE made (LIKE {} INCLUDING ALL)",
-            "DROP TABLE {} CASCADE", "ALTER TABLE made RENAME TO {}", "INSERT INTO {} SELECT * FROM kept",
-        ):  # fmt: skip
-            connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
     with Reader(database) as reader:
-        reader.position = position
+        position = reader.position
+        with psycopg.connect(database.conninfo) as connection:
+            for statement in (
+                "CREATE TABLE kept AS SELECT * FROM {}", "CREATE TABLE made (LIKE {} INCLUDING ALL)",
+                "DROP TABLE {} CASCADE", "ALTER TABLE made RENAME TO {}", "INSERT INTO {} SELECT * FROM kept",
+            ):  # fmt: skip
+                connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
         assert reader.news().everything
         with snapshot(reader.connection):
             assert read_changes(reader.connection, position, PROJECT).everything

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+import msgspec
 import psycopg
 from psycopg.rows import tuple_row
 
 from imagewarden.inventory.feed import Changes, prune_changes, read_changes, start_position
-from imagewarden.inventory.news import News, read_news
+from imagewarden.inventory.news import News, NewsReader
 from imagewarden.storage.database import Database
 
 __all__ = ["OTHER", "PROJECT", "Reader", "furnish", "insert_images", "listed", "prune", "snapshot"]
@@ -84,9 +85,11 @@ class Reader:
         self.project = project
         self.connection = psycopg.connect(database.conninfo)
         self._runner = asyncio.Runner()
-        self._asking = self._runner.run(psycopg.AsyncConnection.connect(database.conninfo, autocommit=True))
+        self._asking = self._runner.run(NewsReader.connected(database.conninfo))
+        self._told = self._runner.run(self._asking.read(None)).position
         with snapshot(self.connection):
             self.position = start_position(self.connection)
+        self._identity = self.position.identity
 
     def __enter__(self) -> Self:
         return self
@@ -98,21 +101,21 @@ class Reader:
 
     def news(self) -> News:
         """Return what a process at the reader's position finds when it checks."""
-        return self._runner.run(read_news(self._asking, self.position))
-
-    def asking(self, statement: str) -> None:
-        """Execute a statement on the connection that checks."""
-        self._runner.run(self._asking.execute(statement.encode()))
+        foreign = self.position.identity != self._identity
+        position = msgspec.structs.replace(self.position, identity=self._told.identity)
+        news = self._runner.run(self._asking.read(None if foreign else position))
+        self._told = news.position
+        return news
 
     def look(self) -> Changes:
         """Read what is new; nothing else may happen meanwhile."""
         news = self.news()
         with snapshot(self.connection):
             changes = read_changes(self.connection, self.position, self.project)
-        assert news.position == changes.position
+        assert (news.position.xmax, news.position.in_progress) == (changes.position.xmax, changes.position.in_progress)
         assert changes.everything or (self.project in news.project_ids) == bool(changes.image_ids)
         assert changes.everything <= (news.everything or self.project in news.project_ids)
-        self.position = changes.position
+        self.position, self._identity = changes.position, changes.position.identity
         return changes
 
     def ids(self) -> list[int]:

@@ -20,7 +20,8 @@ __all__ = ["Compaction", "compact"]
 _USED_SHARE = 0.5
 """A row file is written anew once less of it is in use."""
 _OFFSET_MASK = (1 << ROW_FILE_SHIFT) - 1
-_FILE_BYTES = 1 << 34
+_PORTION = 1000
+"""Rows that are read together."""
 
 
 class Compaction(NamedTuple):
@@ -61,13 +62,13 @@ def _moved(batch: Batch, work: Compaction) -> Batch:
 
 def _copied(batch: Batch, places: npt.NDArray[np.int64], work: Compaction) -> npt.NDArray[np.int64]:
     """Copy the bytes of rows into the new row file; returns where each row is then."""
-    row_at = batch.row_at.copy()
-    readers: dict[int, RowFileReader] = {}
+    row_at, files = batch.row_at.copy(), batch.row_at[places] >> ROW_FILE_SHIFT
     with RowFileWriter(row_file_path(work.folder, work.row_file), work.row_file) as writer:
-        for place in places.tolist():
-            at, length = int(batch.row_at[place]), int(batch.row_length[place])
-            number = at >> ROW_FILE_SHIFT
-            if number not in readers:
-                readers[number] = RowFileReader(row_file_path(work.folder, number))
-            row_at[place] = writer.append(readers[number].row(at & _OFFSET_MASK, length))
+        for number in np.unique(files).tolist():
+            reader = RowFileReader(row_file_path(work.folder, number))
+            of_file = places[files == number]
+            for first in range(0, len(of_file), _PORTION):
+                portion = of_file[first : first + _PORTION]
+                offsets, lengths = batch.row_at[portion] & _OFFSET_MASK, batch.row_length[portion].astype(np.int64)
+                row_at[portion] = [writer.append(row) for row in reader.rows(offsets, lengths)]
     return row_at

@@ -27,9 +27,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 __all__ = [
     "IDENTITIES",
-    "IDENTITY",
     "KEPT",
     "NEXT",
+    "SWITCHES",
+    "TABLES",
     "Changes",
     "FeedPosition",
     "position_of",
@@ -49,14 +50,22 @@ _PRUNE_LOCK = 0x66656564  # "feed": one that prunes at a time
 _SLICE = 20_000
 """Rows deleted by one statement: the database bounds the time of each."""
 
-IDENTITY = f"""
-concat_ws(' ', pg_relation_filepath('image_change'), pg_relation_filepath('image_feed'),
-          'image'::regclass::oid, 'image_platform'::regclass::oid, 'registry'::regclass::oid,
-          left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))
-|| ' ' || (SELECT extract(epoch FROM stats_reset) FROM pg_stat_archiver)
-|| ' ' || (SELECT CASE WHEN count(*) = {_TRIGGERS} THEN sum(xmin::text::bigint) END FROM pg_trigger
-           WHERE tgrelid IN ('image'::regclass, 'image_platform'::regclass, 'registry'::regclass)
-             AND tgname LIKE 'tell\\_%%' AND tgenabled IN ('A', 'O'))
+TABLES = """
+pg_relation_filepath('image_change'), pg_relation_filepath('image_feed'),
+'image'::regclass::oid, 'image_platform'::regclass::oid, 'registry'::regclass::oid
+"""
+"""What changes where a table is made anew or emptied."""
+
+SWITCHES = f"""
+SELECT CASE WHEN count(*) = {_TRIGGERS} THEN sum(xmin::text::bigint) END FROM pg_trigger
+WHERE tgrelid IN ('image'::regclass, 'image_platform'::regclass, 'registry'::regclass)
+  AND starts_with(tgname::text, 'tell_') AND tgenabled IN ('A', 'O')
+"""  # noqa: S608 # constants
+"""What changes where a trigger is switched off or on, NULL while one is off or missing."""
+
+_IDENTITY = f"""
+concat_ws(' ', {TABLES}, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))
+|| ' ' || (SELECT extract(epoch FROM stats_reset) FROM pg_stat_archiver) || ' ' || ({SWITCHES})
 """  # noqa: S608 # constants
 
 # Numbers from here on can only be another cluster's, which came with a dump: whatever is visible has a lower one.
@@ -73,12 +82,12 @@ WHERE project_id = %(project_id)s AND xid = ANY((SELECT %(in_progress)s::bigint[
 """  # noqa: S608 # constants
 
 _LOST = f"""
-(({IDENTITY}) = %(identity)s) IS NOT TRUE OR %(xmax)s > {NEXT}
+(({_IDENTITY}) = %(identity)s) IS NOT TRUE OR %(xmax)s > {NEXT}
 OR EXISTS (SELECT FROM image_feed
            WHERE project_id = %(project_id)s AND pruned_up_to >= (SELECT %(oldest)s::bigint) AND pruned_up_to < {NEXT})
 """
 
-_POSITION = f"SELECT {IDENTITY} AS identity, pg_current_snapshot()::text AS snapshot"
+_POSITION = f"SELECT {_IDENTITY} AS identity, pg_current_snapshot()::text AS snapshot"
 
 _READ = f"""
 WITH told AS MATERIALIZED ({_TOLD})

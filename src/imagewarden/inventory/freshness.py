@@ -13,7 +13,7 @@ import psycopg
 from imagewarden.inventory.coalesced import Coalesced
 from imagewarden.inventory.errors import InventoryError
 from imagewarden.inventory.feed import FeedPosition
-from imagewarden.inventory.news import read_news
+from imagewarden.inventory.news import NewsReader
 
 __all__ = ["DatabaseAway", "Freshness"]
 
@@ -33,7 +33,7 @@ class Freshness:
     def __init__(self, conninfo: str) -> None:
         """Ask the database of `conninfo`; it is connected to when the first question comes."""
         self._conninfo = conninfo
-        self._connection: psycopg.AsyncConnection | None = None
+        self._reader: NewsReader | None = None
         self._away_until = 0.0
         self._lock = asyncio.Lock()
         self._closed = False
@@ -58,7 +58,7 @@ class Freshness:
             raise DatabaseAway("the database is away")
         try:
             async with self._lock, asyncio.timeout(_SECONDS):
-                news = await read_news(await self._connected(), self._position)
+                news = await (await self._connected()).read(self._position)
         except (psycopg.Error, OSError, TimeoutError):
             self._away_until = time.monotonic() + _RETRY_SECONDS
             await self._drop()
@@ -68,19 +68,19 @@ class Freshness:
         self._of_identities += news.identities
         self._changes.update(news.project_ids)
 
-    async def _connected(self) -> psycopg.AsyncConnection:
+    async def _connected(self) -> NewsReader:
         if self._closed:
             raise DatabaseAway("this process is ending")
-        if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
-        return self._connection
+        if self._reader is None or self._reader.closed:
+            self._reader = await NewsReader.connected(self._conninfo)
+        return self._reader
 
     async def _drop(self) -> None:
         """Close the connection, whatever state it is in."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
             with contextlib.suppress(psycopg.Error, OSError):
-                await connection.close()
+                await reader.close()
 
     async def close(self) -> None:
         """Close the connection, once the check that goes on has ended."""

@@ -15,7 +15,7 @@ from imagewarden.inventory.columns import Columns, Mask, Positions
 from imagewarden.inventory.filters import ImageColumn
 from imagewarden.inventory.predicate import CodesMatch, Predicate
 
-__all__ = ["Few", "Many", "Matches", "match"]
+__all__ = ["All", "Few", "Many", "Matches", "match"]
 
 _BLOCK = 1 << 15
 """Rows that are counted together."""
@@ -54,6 +54,21 @@ class Few:
             times = self._columns.column(ImageColumn.SCANNED_AT).take(self._places)
             self._by_scan_time = self._places[np.argsort(times, kind="stable")]
         return self._by_scan_time[first:last]
+
+
+class All:
+    """Every row: what is asked for most."""
+
+    def __init__(self, columns: Columns) -> None:
+        """Take the run, of which no row is dead."""
+        self._columns = columns
+        self.total = len(columns)
+
+    def select(self, first: int, last: int, *, by_scan_time: bool) -> Positions:
+        """Return the places of a range of ranks."""
+        if by_scan_time:
+            return self._columns.order(ImageColumn.SCANNED_AT)[first:last]
+        return np.arange(first, min(last, self.total), dtype=np.int32)
 
 
 class Many:
@@ -184,5 +199,7 @@ def match(
     if ranked and ranked[0][0] == 0:
         return Few(columns, _NONE)
     ranked = [(rows, each) for rows, each in ranked if rows < len(columns) or isinstance(each, CodesMatch)]
+    if not ranked and not len(dead):
+        return All(columns)
     found = _few(columns, ranked, dead, by_scan_time=by_scan_time)
     return found if found is not None else _many(columns, ranked, dead, lane)

@@ -138,6 +138,11 @@ def find_page(
         return Page(total, _NOTHING, _NOTHING)
     if order.descending:
         first, last = total - last, total - first
+    some = [number for number, found in enumerate(matches) if found.total]
+    if len(some) == 1:
+        places = matches[some[0]].select(first, last, by_scan_time=order.by_scan_time)
+        places = places[::-1] if order.descending else places
+        return Page(total, np.full(len(places), some[0]), places.astype(np.int64))
     rows = _Merged(runs, matches, by_scan_time=order.by_scan_time).slice(first, last)
     if order.descending:
         return Page(total, rows.runs[::-1], rows.places[::-1])

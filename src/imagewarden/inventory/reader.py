@@ -62,11 +62,15 @@ class OpenVersion:
         """Return the bytes of rows."""
         if not len(places):
             return []
-        files, offsets = places >> ROW_FILE_SHIFT, (places & _OFFSET).tolist()
+        files, offsets = places >> ROW_FILE_SHIFT, places & _OFFSET
         if (files == files[0]).all():
-            return self.rows[int(files[0])].rows(offsets, lengths.tolist())
-        every = zip(files.tolist(), offsets, lengths.tolist(), strict=True)
-        return [self.rows[number].row(offset, length) for number, offset, length in every]
+            return self.rows[int(files[0])].rows(offsets, lengths)
+        found = [b""] * len(places)
+        for number in set(files.tolist()):
+            mine = np.flatnonzero(files == number)
+            for at, row in zip(mine.tolist(), self.rows[number].rows(offsets[mine], lengths[mine]), strict=True):
+                found[at] = row
+        return found
 
 
 class ModelReader:
@@ -122,7 +126,8 @@ def _located(
     """Return the ids of a page's rows, and where their bytes stand and how many they are."""
     if len(version.runs) == 1:
         columns = version.runs[0].columns
-        return columns.ids[page.places], columns.row_at[page.places], columns.row_length[page.places].astype(np.int64)
+        at, length = columns.row_at.take(page.places), columns.row_length.take(page.places).astype(np.int64)
+        return columns.ids.take(page.places), at, length
     ids = np.empty(len(page.places), dtype=np.int64)
     at, length = np.empty_like(ids), np.empty_like(ids)
     for number, run in enumerate(version.runs):
