@@ -45,7 +45,7 @@ def was_checked(scope: Scope) -> bool:
 
 def _headers(scope: Scope, name: bytes) -> list[bytes]:
     """Return the values of a header."""
-    return [value for key, value in scope["headers"] if key.lower() == name]
+    return [value for key, value in scope["headers"] if key == name]
 
 
 async def _identify(scope: Scope, services: Services) -> Caller:

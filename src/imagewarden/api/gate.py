@@ -1,9 +1,8 @@
 """The outermost layer: request ids, limits on what comes in, and paths that no operation may see."""
 
 import asyncio
+import os
 import re
-import uuid
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -20,8 +19,13 @@ MAX_HEADERS = 64 * 1024
 """Bytes of all request headers; a token alone may have 32 KiB."""
 MAX_TARGET = 32 * 1024
 """Bytes of path and query."""
+_LENGTH = b"content-length"
+_OF_A_BODY = frozenset((_LENGTH, b"transfer-encoding"))
+"""Names of headers; the server gives them in lower case (ASGI, "HTTP connection scope")."""
 _BODY_SECONDS = 30.0
 """Time in which a body must have arrived."""
+_PLAIN = re.compile(rb"(?:/[0-9A-Za-z._-]+)+")
+"""A path that needs no closer look."""
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
@@ -36,17 +40,15 @@ def body_of(scope: Scope) -> bytes:
     return body
 
 
-def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return the first header of that name."""
-    return next((value for key, value in headers if key.lower() == name), None)
-
-
 def _check_target(scope: Scope) -> None:
     """Raise for a path that is too long, has empty segments, or is not text."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if len(raw) + len(scope["query_string"]) > MAX_TARGET:
         raise TooLarge(414, f"path and query are longer than {MAX_TARGET} bytes")
-    segments = raw.partition(b"?")[0].split(b"/")[1:]
+    path = raw.partition(b"?")[0]
+    if _PLAIN.fullmatch(path):
+        return
+    segments = path.split(b"/")[1:]
     if b"" in segments and raw != b"/":
         raise NoSuchApi("no such API: the path has an empty segment")
     for segment in segments:
@@ -61,18 +63,20 @@ def _check_target(scope: Scope) -> None:
 
 def _check_headers(scope: Scope) -> None:
     """Raise for headers beyond the limit, or a body announced to be."""
-    size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    size, announced = 0, None
+    for name, value in scope["headers"]:
+        size += len(name) + len(value) + 4
+        if name == _LENGTH and announced is None:
+            announced = value
     if size > MAX_HEADERS:
         raise TooLarge(431, f"the request's headers are longer than {MAX_HEADERS} bytes")
-    announced = _header(scope["headers"], b"content-length")
     if announced is not None and (not _DIGITS.fullmatch(announced) or int(announced) > MAX_BODY):
         raise TooLarge(413, f"the request's body is longer than {MAX_BODY} bytes")
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
     """Return the whole body; raises TooLarge beyond the limit, or when it does not arrive in time."""
-    names = {name.lower() for name, _ in scope["headers"]}
-    if not names & {b"content-length", b"transfer-encoding"}:
+    if not any(name in _OF_A_BODY for name, _ in scope["headers"]):
         return b""
     body = bytearray()
     try:
@@ -102,7 +106,7 @@ class Gate:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
-        request_id = uuid.uuid4().hex
+        request_id = os.urandom(16).hex()
         scope["imagewarden.request_id"] = request_id  # type: ignore[typeddict-unknown-key] # ours
         stamp = (b"x-request-id", request_id.encode())
 

@@ -149,8 +149,8 @@ class Parameter(msgspec.Struct, frozen=True):
 
 def decode_text(raw: bytes, name: str) -> str:
     """Return percent-encoded bytes as text; raises InvalidParameter for broken escapes, UTF-8, or a NUL."""
-    decoded = unquote_to_bytes(raw)
-    if _BAD_ESCAPE.search(raw):
+    decoded = unquote_to_bytes(raw) if b"%" in raw else raw
+    if decoded is not raw and _BAD_ESCAPE.search(raw):
         raise InvalidParameter(name, raw.decode("latin-1"), "percent signs only before two hexadecimal digits")
     try:
         text = decoded.decode("utf-8")
@@ -171,7 +171,7 @@ def parse_query(raw: bytes, parameters: Sequence[Parameter]) -> dict[str, Any]:
     seen: set[bytes] = set()
     for pair in raw.split(b"&") if raw else ():
         key, _, value = pair.partition(b"=")
-        name = unquote_to_bytes(key)
+        name = unquote_to_bytes(key) if b"%" in key else key
         parameter = declared.get(name)
         if parameter is None:
             continue

@@ -41,8 +41,10 @@ class Caller(msgspec.Struct, frozen=True):
         """Return the greatest role in a project, None where the caller has nothing to do there."""
         if self.scope_project_id not in (None, project_id):
             return None
-        held = {grant.role for grant in self.grants if grant.project_id == project_id}
-        return next((role for role in Role if role in held), None)
+        held = [grant.role for grant in self.grants if grant.project_id == project_id]
+        if len(held) < 2:
+            return held[0] if held else None
+        return next(role for role in Role if role in held)
 
     def enterprise_projects(self, project_id: str) -> frozenset[str] | None:
         """Return the enterprise projects whose rows the caller sees in a project, None for all of them.

@@ -18,28 +18,32 @@ class Coalesced(Generic[Result]):
     def __init__(self, operation: Callable[[], Awaitable[Result]]) -> None:
         """Run `operation` whenever somebody waits."""
         self._operation = operation
-        self._next: asyncio.Future[Result] | None = None
+        self._waiting: list[asyncio.Future[Result]] = []
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self) -> Result:
         """Return the outcome of the next run, or raise what it raised; a caller that gives up disturbs nobody."""
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-            if self._running is None:
-                self._running = asyncio.create_task(self._run())
-        return await asyncio.shield(self._next)
+        outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(outcome)
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await outcome
 
     async def _run(self) -> None:
         """Run until nobody waits."""
         try:
-            while self._next is not None:
-                waiting, self._next = self._next, None
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
                 try:
                     outcome = await self._operation()
                 except Exception as error:  # noqa: BLE001 # whatever it is, those who wait get it
-                    waiting.set_exception(error)
-                    waiting.exception()  # nobody may be left to see it
+                    for each in waiting:
+                        if not each.done():
+                            each.set_exception(error)
                 else:
-                    waiting.set_result(outcome)
+                    for each in waiting:
+                        if not each.done():
+                            each.set_result(outcome)
+                await asyncio.sleep(0)  # those go on first, and who comes meanwhile is of the next run
         finally:
             self._running = None

@@ -17,7 +17,7 @@ from imagewarden.inventory.predicate import CodesMatch, Predicate
 
 __all__ = ["All", "Few", "Many", "Matches", "match"]
 
-_BLOCK = 1 << 15
+_BLOCK = 1 << 13
 """Rows that are counted together."""
 _SORTED = 1 << 13
 """More rows than this are not sorted by scan time: the run's order is walked instead."""

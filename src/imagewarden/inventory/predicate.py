@@ -128,5 +128,6 @@ def compile_filter(asked: ImageFilter, vocabularies: Mapping[ImageColumn, Vocabu
         predicate = _compiled(condition, vocabularies)
         if predicate is None:
             return None
-        found.append(predicate)
+        if not isinstance(predicate, CodesMatch) or not any(table.all() for _, table in predicate.tables):
+            found.append(predicate)
     return _flags_together(found)

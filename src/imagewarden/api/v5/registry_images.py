@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from litestar import MediaType, Request, get
-from litestar.response.base import ASGIResponse
+from litestar import Request, get
 
 from imagewarden.api.authentication import caller_of, was_checked
 from imagewarden.api.errors import Unavailable
 from imagewarden.api.operation import operation
 from imagewarden.api.parameters import parse_query
+from imagewarden.api.prepared import PreparedJson
 from imagewarden.api.services import Services
 from imagewarden.api.v5.image_filters import IMAGE_LIST_PARAMETERS, image_list_request
 from imagewarden.api.v5.image_rows import ListRegistryImagesResponse, list_body
@@ -35,7 +35,7 @@ def unavailable(error: ModelUnavailable) -> Unavailable:
         tag="images", role=Role.VIEWER, parameters=IMAGE_LIST_PARAMETERS, response=ListRegistryImagesResponse
     ),
 )
-async def list_registry_images(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def list_registry_images(request: Request[Any, Any, Any]) -> PreparedJson:
     """List the images of a project's registries: any mix of filters, the exact total, any page."""
     services: Services = request.app.state.services
     project_id: str = request.path_params["project_id"]
@@ -48,5 +48,5 @@ async def list_registry_images(request: Request[Any, Any, Any]) -> ASGIResponse:
         )
     except ModelUnavailable as error:
         raise unavailable(error) from None
-    body = list_body(page.total, page.rows)
-    return ASGIResponse(body=body, media_type=MediaType.JSON, headers=age_header(age))
+    headers = [(name.encode(), value.encode()) for name, value in age_header(age).items()]
+    return PreparedJson(list_body(page.total, page.rows), headers)
