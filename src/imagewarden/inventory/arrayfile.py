@@ -22,7 +22,8 @@ __all__ = ["let_go", "map_arrays", "write_arrays"]
 _MAGIC = b"IWarray1"
 _FIXED = struct.Struct("<8sII")
 _ALIGNED = 64
-_TYPES = frozenset(("bool", "uint8", "uint16", "uint32", "int32", "int64"))
+_TYPES = {np.dtype(name): name for name in ("bool", "uint8", "uint16", "uint32", "int32", "int64")}
+_DTYPES = {name: dtype for dtype, name in _TYPES.items()}
 
 
 class _Array(msgspec.Struct, frozen=True, array_like=True):
@@ -32,13 +33,14 @@ class _Array(msgspec.Struct, frozen=True, array_like=True):
     type: str
     count: int
     offset: int
+    """From where the arrays begin, which is a multiple of the alignment too."""
 
 
 class _Header(msgspec.Struct, frozen=True):
     """What the file holds."""
 
     size: int
-    """Bytes of the whole file."""
+    """Bytes of all arrays, from where they begin to the end of the file."""
     crc: int
     """CRC-32 of all that follows the header."""
     arrays: list[_Array]
@@ -49,13 +51,14 @@ def _aligned(offset: int) -> int:
     return -(-offset // _ALIGNED) * _ALIGNED
 
 
-def _header_of(arrays: Mapping[str, npt.NDArray[Any]], start: int, crc: int) -> tuple[bytes, list[int], int]:
-    """Return the header for data that begin at `start`, where each array begins, and the file's size."""
-    found, offset = [], start
+def _header_of(arrays: Mapping[str, npt.NDArray[Any]], crc: int) -> bytes:
+    """Return the header, filled up so that the arrays may begin behind it."""
+    found, offset = [], 0
     for name, array in arrays.items():
-        found.append(_Array(name, array.dtype.name, len(array), offset))
+        found.append(_Array(name, _TYPES[array.dtype], len(array), offset))
         offset = _aligned(offset + array.nbytes)
-    return msgspec.json.encode(_Header(offset, crc, found)), [each.offset for each in found], offset
+    text = msgspec.json.encode(_Header(offset, crc, found))
+    return text + b" " * (_aligned(_FIXED.size + len(text)) - _FIXED.size - len(text))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -64,10 +67,7 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     crc = 0
     for part in parts:
         crc = zlib.crc32(bytes(_aligned(len(part)) - len(part)), zlib.crc32(part, crc))
-    room = len(_header_of(arrays, 2**40, 2**32 - 1)[0])  # no number of the real header has more digits
-    start = _aligned(_FIXED.size + room)
-    text = _header_of(arrays, start, crc)[0]
-    text += b" " * (start - _FIXED.size - len(text))
+    text = _header_of(arrays, crc)
     with path.open("xb", buffering=1 << 16) as file:
         file.write(_FIXED.pack(_MAGIC, len(text), zlib.crc32(text)) + text)
         for part in parts:
@@ -90,20 +90,22 @@ def map_arrays(path: Path, *, check: bool = False) -> dict[str, npt.NDArray[Any]
     if magic != _MAGIC or zlib.crc32(text) != crc:
         raise ModelDamaged(f"{path.name} of the read model is damaged, or another kind of file")
     header = msgspec.json.decode(text, type=_Header)
-    if header.size != size:
-        raise ModelDamaged(f"{path.name} of the read model is torn: {size} of {header.size} bytes are there")
-    if check and zlib.crc32(memoryview(mapped)[_FIXED.size + length :]) != header.crc:
+    start = _FIXED.size + length
+    if header.size != size - start:
+        raise ModelDamaged(f"{path.name} of the read model is torn: {size} of {start + header.size} bytes are there")
+    if check and zlib.crc32(memoryview(mapped)[start:]) != header.crc:
         raise ModelDamaged(f"{path.name} of the read model is damaged")
-    return {each.name: _array(mapped, each, path) for each in header.arrays}
+    return {each.name: _array(mapped, each, start, path) for each in header.arrays}
 
 
-def _array(mapped: mmap.mmap, each: _Array, path: Path) -> npt.NDArray[Any]:
+def _array(mapped: mmap.mmap, each: _Array, start: int, path: Path) -> npt.NDArray[Any]:
     """Return one array of a mapped file."""
-    if each.type not in _TYPES:
+    dtype = _DTYPES.get(each.type)
+    if dtype is None:
         raise ModelDamaged(f"{path.name} of the read model holds numbers of an unknown type")
     if not each.count:
-        return np.zeros(0, dtype=each.type)
-    return np.frombuffer(mapped, dtype=each.type, count=each.count, offset=each.offset)
+        return np.zeros(0, dtype=dtype)
+    return np.frombuffer(mapped, dtype=dtype, count=each.count, offset=start + each.offset)
 
 
 def let_go(array: npt.NDArray[Any]) -> None:

@@ -45,6 +45,7 @@ FORMAT = 2
 """Raised whenever files of an older release cannot be read any more: they are built again."""
 MANIFEST = "manifest"
 """Name of the file that names all others."""
+_NO_TERMS = TermPiece(0, TermPiece.arrays_of(()))
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -108,6 +109,8 @@ def write_run(
     """Write a run with its terms (first code, and texts, by column) into a new file, and open it."""
     arrays = dict(columns)
     for column, (first, terms) in pieces.items():
+        if not terms:
+            continue
         arrays |= {f"term:{column}:{name}": array for name, array in TermPiece.arrays_of(terms).items()}
         arrays[f"term:{column}:first"] = np.array([first], dtype=np.int64)
     name = name or fresh_name("run")
@@ -126,11 +129,13 @@ def open_run(folder: Path, name: str, *, check: bool = False) -> RunFile:
 
 
 def _piece(arrays: Mapping[str, npt.NDArray[Any]], column: ImageColumn) -> TermPiece:
-    """Return the terms of a column that came with a run."""
-    first = int(arrays[f"term:{column}:first"][0])
+    """Return the terms of a column that came with a run, which are in its file only if there are any."""
     prefix = f"term:{column}:"
+    first = arrays.get(f"{prefix}first")
+    if first is None:
+        return _NO_TERMS
     return TermPiece(
-        first, {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        int(first[0]), {name: arrays[prefix + name] for name in TermPiece.ARRAYS if prefix + name in arrays}
     )
 
 
