@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from imagewarden.api import health, v3, v5
+from imagewarden.api import health, v3
 from imagewarden.api.authentication import Authentication
 from imagewarden.api.failures import EXCEPTION_HANDLERS
 from imagewarden.api.gate import MAX_BODY, Gate
@@ -14,6 +14,7 @@ from imagewarden.api.openapi import openapi
 from imagewarden.api.opening import services_from_settings
 from imagewarden.api.operation import declared
 from imagewarden.api.services import Services
+from imagewarden.api.v5 import handlers as v5
 
 __all__ = ["create_app", "create_from_environment", "litestar_app"]
 

@@ -18,6 +18,7 @@ __all__ = [
     "CHILD",
     "FIELD",
     "LINE",
+    "OPTIONAL_TEXTS",
     "PART",
     "RECORD",
     "SELDOM",
@@ -36,13 +37,15 @@ FIELD = b"\x1f"
 """Divides lines, and the fields of a line."""
 PART = b"\x1e"
 """Divides the parts of a row's first field."""
-SELDOM = ("variant", "instance_name", "instance_id", "instance_url")
+OPTIONAL_TEXTS = ("failure_code", "failure_reason", "owner_domain", "share_status")
+"""Texts that a row may lack."""
+SELDOM = ("variant", "instance_name", "instance_id", "instance_url", *OPTIONAL_TEXTS)
 """The last parts of a row's first field: mostly all empty."""
 ALIKE = (
     "registry_id", "kind", "enterprise_project_id", "is_latest", "scan_status", "scannable", "risk_level", "os",
     "architecture", *SELDOM,
 )  # fmt: skip
-"""What a row's first field holds: many rows have all of it alike. An empty `risk_level` stands for none."""
+"""What a row's first field holds: many rows have all of it alike. Empty stands for none where a row may lack it."""
 LINE = (
     "id", "namespace", "name", "config_digest", "digest", "tag", "size", "updated_at", "scanned_at", "synced_at",
     "vulnerability_count", "unsafe_setting_count", "malicious_file_count",

@@ -25,7 +25,8 @@ import structlog
 from imagewarden.inventory.coalesced import Coalesced
 from imagewarden.inventory.compaction import Compaction, compact
 from imagewarden.inventory.errors import InventoryError, ModelBusy
-from imagewarden.inventory.model import Encoding, ProjectModel
+from imagewarden.inventory.model import ProjectModel
+from imagewarden.inventory.rows import Encoding
 from imagewarden.inventory.versions import RunFile, open_run
 from imagewarden.storage.processes import end_with_parent
 

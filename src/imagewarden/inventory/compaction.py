@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imagewarden.inventory.batch import ROW_FILE_SHIFT, TERM_COLUMNS, Batch
-from imagewarden.inventory.columns import columns_of
 from imagewarden.inventory.rowfile import RowFileReader, RowFileWriter, row_file_path
 from imagewarden.inventory.runs import joined, live_batch, merged_terms
 from imagewarden.inventory.versions import Manifest, open_version, write_run
@@ -43,7 +42,7 @@ def compact(work: Compaction) -> None:
     batch = _moved(joined([live_batch(run) for run in version.runs]), work)
     pieces = {column: merged_terms(version.files, column) for column in TERM_COLUMNS}
     terms = {column: len(version.vocabularies[column]) for column in TERM_COLUMNS}
-    write_run(work.folder, columns_of(batch, terms), pieces, name=work.name)
+    write_run(work.folder, batch, terms, pieces, name=work.name)
 
 
 def _moved(batch: Batch, work: Compaction) -> Batch:

@@ -17,6 +17,7 @@ from imagewarden.inventory.blocks import (
     FIELD,
     LINE,
     NEVER_SCANNED,
+    OPTIONAL_TEXTS,
     PART,
     RECORD,
     SELDOM,
@@ -47,10 +48,10 @@ ROW_SQL = sql.SQL(
     " WHERE i.project_id = %s AND i.removed_at IS NULL"
 ).format(fields=_columns(RECORD, registry_name="r.name", registry_type="r.type", platforms=_PLATFORMS))
 """The live rows of a project with the fields of RECORD, one by one."""
-_IN_LINE = sql.SQL(
-    "i.failure_code IS NULL AND i.failure_reason IS NULL AND i.owner_domain IS NULL AND i.share_status IS NULL"
-    " AND coalesce(i.scanned_at, 0) >= 0"
+_IN_LINE = sql.SQL("{} AND coalesce(i.scanned_at, 0) >= 0").format(
+    sql.SQL(" AND ").join(sql.SQL("i.{} IS DISTINCT FROM ''").format(sql.Identifier(it)) for it in OPTIONAL_TEXTS)
 )
+"""What a line can tell: an empty text stands for none there."""
 _BLOCKS = sql.SQL("""
 WITH RECURSIVE block(first) AS (
   SELECT min(i.id) FROM image i WHERE {live}
@@ -94,12 +95,13 @@ _TYPES = ("int8", "int8", "int8", "int8", "bytea", "int8", "bytea", "int8", "byt
 def _line() -> sql.Composable:
     """Return a row's line; what is mostly empty is not put together each time."""
     often = _columns(ALIKE[: -len(SELDOM)], risk_level="coalesce(i.risk_level, '')")
-    empty = sql.SQL(" AND ").join(sql.SQL("{} = ''").format(_columns([field])) for field in SELDOM)
+    texts = {field: f"coalesce(i.{field}, '')" for field in OPTIONAL_TEXTS}
+    empty = sql.SQL(" AND ").join(sql.SQL("{} = ''").format(_columns((field,), "i", **texts)) for field in SELDOM)
     return sql.SQL(
         "concat_ws({field}, CASE WHEN {empty} THEN concat_ws({part}, {often}, {parts})"
         " ELSE concat_ws({part}, {often}, {seldom}) END, {fields})"
     ).format(
-        field=FIELD.decode(), part=PART.decode(), empty=empty, often=often, seldom=_columns(SELDOM),
+        field=FIELD.decode(), part=PART.decode(), empty=empty, often=often, seldom=_columns(SELDOM, "i", **texts),
         parts=PART.decode() * (len(SELDOM) - 1),
         fields=_columns(LINE, scanned_at=f"coalesce(i.scanned_at, {NEVER_SCANNED.decode()})"),
     )  # fmt: skip

@@ -5,10 +5,9 @@ Readers may open any version that was published; none is ever changed. A version
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,6 @@ import psycopg
 import structlog
 
 from imagewarden.inventory.batch import ROW_FILE_SHIFT, TERM_COLUMNS, Batch
-from imagewarden.inventory.columns import columns_of
 from imagewarden.inventory.compaction import Compaction
 from imagewarden.inventory.feed import Changes, FeedPosition, read_changes, start_position
 from imagewarden.inventory.filters import ImageColumn
@@ -24,12 +22,12 @@ from imagewarden.inventory.folder import ModelFolder
 from imagewarden.inventory.loading import RowSpace, load_project, load_rows
 from imagewarden.inventory.paging import NO_PLACES, Run
 from imagewarden.inventory.rowfile import RowFileWriter
-from imagewarden.inventory.rows import ImageRow
+from imagewarden.inventory.rows import Encoding
 from imagewarden.inventory.runs import joined, live_batch, merged_terms, too_small, with_dead
 from imagewarden.inventory.versions import RunFile, Version, fresh_name, write_run
 from imagewarden.inventory.vocabulary import Terms, Vocabulary
 
-__all__ = ["Encoding", "ProjectModel"]
+__all__ = ["ProjectModel"]
 
 _LOG = structlog.get_logger(__name__)
 _MERGED_FROM = 8192
@@ -40,15 +38,6 @@ _IDLE_MS = 600_000
 """Time after which a version is published though nothing changed: an old position may be pruned."""
 
 Ids = npt.NDArray[np.int64]
-
-
-class Encoding(NamedTuple):
-    """How rows become the bytes that are sent."""
-
-    name: str
-    """Changes whenever the bytes do: a model of another name is built again."""
-    encode: Callable[[ImageRow], bytes]
-    """A function of a module, so that other processes can be told of it."""
 
 
 class ProjectModel:
@@ -191,7 +180,7 @@ class ProjectModel:
             column: merged_terms(taken, column, terms[column].added, terms[column].first) for column in TERM_COLUMNS
         }
         counts = {column: len(terms[column]) for column in TERM_COLUMNS}
-        return write_run(self._folder.path, columns_of(batch, counts), pieces)
+        return write_run(self._folder.path, batch, counts, pieces)
 
     def _publish(self, files: tuple[RunFile, ...], runs: tuple[Run, ...], position: FeedPosition) -> None:
         known = self._row_files

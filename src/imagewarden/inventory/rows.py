@@ -1,10 +1,11 @@
 """A row of the image list as the rest of the product sees it."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
-__all__ = ["ImageRow", "PlatformRow"]
+__all__ = ["Encoding", "ImageRow", "PlatformRow"]
 
 
 class PlatformRow(msgspec.Struct, frozen=True, array_like=True):
@@ -106,3 +107,12 @@ class ImageRow(msgspec.Struct, frozen=True):
     def children(self) -> tuple[PlatformRow, ...]:
         """The runnable children of a multi-architecture image, in the index's order."""
         return msgspec.convert(self.platforms or (), tuple[PlatformRow, ...])
+
+
+class Encoding(NamedTuple):
+    """How rows become the bytes that are sent."""
+
+    name: str
+    """Changes whenever the bytes do: a model of another name is built again."""
+    encode: Callable[[ImageRow], bytes]
+    """A function of a module, so that other processes can be told of it."""

@@ -25,6 +25,7 @@ def _reader(kind: Any) -> Callable[[bytes], Any]:
 
 
 _READ_ALIKE = [(field, _reader(_ROW_TYPES.get(field, str))) for field in ALIKE]
+_OPTIONAL = [field for field in ALIKE if _ROW_TYPES.get(field) == str | None]
 _READ_LINE = {field: (1 + at, _reader(_ROW_TYPES[field])) for at, field in enumerate(LINE)}
 _READ_CHILD = [_reader(_CHILD_TYPES[field]) for field in CHILD]
 
@@ -32,7 +33,8 @@ _READ_CHILD = [_reader(_CHILD_TYPES[field]) for field in CHILD]
 def alike_values(parts: Sequence[bytes], registries: Registries) -> dict[str, Any]:
     """Return what the parts of a line's first field say of its row, its registry's name and kind included."""
     values = {field: read(part) for (field, read), part in zip(_READ_ALIKE, parts, strict=True)}
-    values["risk_level"] = values["risk_level"] or None
+    for field in _OPTIONAL:
+        values[field] = values[field] or None
     values["registry_name"], values["registry_type"] = registries[values["registry_id"]]
     return values
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imagewarden.inventory.arrayfile import map_arrays, write_arrays
-from imagewarden.inventory.batch import TERM_COLUMNS
-from imagewarden.inventory.columns import Columns
+from imagewarden.inventory.batch import TERM_COLUMNS, Batch
+from imagewarden.inventory.columns import Columns, columns_of
 from imagewarden.inventory.errors import ModelDamaged
 from imagewarden.inventory.feed import FeedPosition
 from imagewarden.inventory.filters import ImageColumn
@@ -45,6 +46,8 @@ FORMAT = 2
 """Raised whenever files of an older release cannot be read any more: they are built again."""
 MANIFEST = "manifest"
 """Name of the file that names all others."""
+_ASIDE = 1 << 16
+"""Rows from which their columns are made beside their terms: NumPy sorts while Python does."""
 _NO_TERMS = TermPiece(0, TermPiece.arrays_of(()))
 
 
@@ -102,20 +105,35 @@ def fresh_name(kind: str) -> str:
 
 def write_run(
     folder: Path,
-    columns: Mapping[str, npt.NDArray[Any]],
+    batch: Batch,
+    codes: Mapping[ImageColumn, int],
     pieces: Mapping[ImageColumn, tuple[int, list[bytes]]],
     name: str | None = None,
 ) -> RunFile:
-    """Write a run with its terms (first code, and texts, by column) into a new file, and open it."""
-    arrays = dict(columns)
-    for column, (first, terms) in pieces.items():
-        if not terms:
-            continue
-        arrays |= {f"term:{column}:{name}": array for name, array in TermPiece.arrays_of(terms).items()}
-        arrays[f"term:{column}:first"] = np.array([first], dtype=np.int64)
+    """Write a run of rows with its terms (first code, and texts, by column) into a new file, and open it.
+
+    `codes` tells how many codes each vocabulary has given out.
+    """
+    if len(batch.ids) < _ASIDE:
+        arrays = {**columns_of(batch, codes), **_arrays_of(pieces)}
+    else:
+        with ThreadPoolExecutor(1) as aside:
+            columns = aside.submit(columns_of, batch, codes)
+            terms = _arrays_of(pieces)
+            arrays = {**columns.result(), **terms}
     name = name or fresh_name("run")
     write_arrays(folder / name, arrays)
     return open_run(folder, name)
+
+
+def _arrays_of(pieces: Mapping[ImageColumn, tuple[int, list[bytes]]]) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of terms, for the columns that have any."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for column, (first, terms) in pieces.items():
+        if terms:
+            arrays |= {f"term:{column}:{name}": array for name, array in TermPiece.arrays_of(terms).items()}
+            arrays[f"term:{column}:first"] = np.array([first], dtype=np.int64)
+    return arrays
 
 
 def open_run(folder: Path, name: str, *, check: bool = False) -> RunFile:

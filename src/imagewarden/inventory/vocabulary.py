@@ -134,14 +134,32 @@ class Vocabulary:
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(0, dtype=np.bool_)
 
 
+class _Codes(dict[bytes, int]):
+    """Codes of the terms that were met, looked up as fast as Python can."""
+
+    def __init__(self, known: Vocabulary) -> None:
+        super().__init__()
+        self._find = known.find if len(known) else None
+        self._first = len(known)
+        self.added: list[bytes] = []
+
+    def __missing__(self, term: bytes) -> int:
+        """Return the code of a term not met yet."""
+        code = self._find(term) if self._find else None
+        if code is None:
+            code = self._first + len(self.added)
+            self.added.append(term)
+        self[term] = code
+        return code
+
+
 class Terms:
     """A vocabulary that grows: what a build or a refresh gives out codes with."""
 
     def __init__(self, known: Vocabulary) -> None:
         """Start with the terms of a version."""
         self._known = known
-        self._codes: dict[bytes, int] = {}
-        self._added: list[bytes] = []
+        self._codes = _Codes(known)
 
     @property
     def first(self) -> int:
@@ -151,23 +169,12 @@ class Terms:
     @property
     def added(self) -> Sequence[bytes]:
         """The terms that were added, in the order of their codes."""
-        return self._added
+        return self._codes.added
 
     def __len__(self) -> int:
         """Return how many terms there are, the new ones included."""
-        return len(self._known) + len(self._added)
+        return len(self._known) + len(self._codes.added)
 
     def codes(self, terms: Sequence[bytes]) -> npt.NDArray[np.uint32]:
         """Return the codes of texts in UTF-8, one each; what is new is added."""
-        get = self._codes.get
-        found = [code if (code := get(term)) is not None else self._code(term) for term in terms]
-        return np.array(found, dtype=np.uint32)
-
-    def _code(self, term: bytes) -> int:
-        """Return the code of a term not met yet."""
-        code = self._known.find(term)
-        if code is None:
-            code = len(self._known) + len(self._added)
-            self._added.append(term)
-        self._codes[term] = code
-        return code
+        return np.fromiter(map(self._codes.__getitem__, terms), dtype=np.uint32, count=len(terms))

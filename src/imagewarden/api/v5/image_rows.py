@@ -5,8 +5,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from imagewarden.inventory.model import Encoding
-from imagewarden.inventory.rows import ImageRow, PlatformRow
+from imagewarden.inventory.rows import Encoding, ImageRow, PlatformRow
 from imagewarden.model.scan import FAILED_STATUSES
 
 Given = TypeVar("Given", str, int)
