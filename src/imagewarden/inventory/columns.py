@@ -34,10 +34,12 @@ ORDERED = (
     ImageColumn.SYNCED_AT,
 )
 """Columns with a sorted order: places by (value, place)."""
-_COUNTED_TERMS = 4096
-"""Vocabularies up to this size have the rows of each code counted."""
+_COUNTED_TERMS = 1 << 16
+"""Vocabularies up to this size have the rows of each code counted, where there are at least half as many rows."""
 _MANY_CODES = 64
 """More codes than this are not looked up one by one."""
+_FEW_MARKED = 8
+"""Fewer rows than one in so many are marked one by one, as their codes have them."""
 _SHARE = 32
 """A predicate that fewer than one row in so many meets is answered from its order."""
 
@@ -55,7 +57,7 @@ def columns_of(batch: Batch, terms: Mapping[ImageColumn, int]) -> dict[str, npt.
     for column in TERM_COLUMNS:
         codes = batch.codes[column].astype(code_type(terms[column]))
         arrays[column.value] = codes
-        if terms[column] <= _COUNTED_TERMS or column not in ORDERED:
+        if terms[column] <= min(_COUNTED_TERMS, 2 * len(batch.ids)) or column not in ORDERED:
             arrays[f"count:{column}"] = np.bincount(codes, minlength=terms[column])
     for column in ORDERED:
         arrays[f"order:{column}"] = np.argsort(arrays[column.value], kind="stable").astype(np.int32)
@@ -195,17 +197,37 @@ class Columns:
         """Return the rows whose codes are marked, each once; None where that takes too many look-ups."""
         found: list[Positions] = []
         for column, table in tables:
-            codes = np.flatnonzero(table) if np.count_nonzero(table) <= _MANY_CODES else None
-            if codes is None:
+            places = self._of_table(column, table)
+            if places is None:
                 return None
-            found += [self._of_code(column, code) for code in codes.tolist()]
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int32)
+            found.append(places)
+        return np.unique(np.concatenate(found))
+
+    def _of_table(self, column: ImageColumn, table: npt.NDArray[np.bool_]) -> Positions | None:
+        """Return the rows whose codes are marked, by the column's order; None where compares find them sooner."""
+        codes = np.flatnonzero(table)
+        if len(codes) <= _MANY_CODES:
+            spans = [self._of_code(column, code) for code in codes.tolist()]
+            return np.concatenate(spans) if spans else np.zeros(0, dtype=np.int32)
+        counts: npt.NDArray[np.int64] | None = self.arrays.get(f"count:{column}")
+        if counts is None:
+            return None
+        codes = codes[: np.searchsorted(codes, len(counts))]
+        lengths = counts.take(codes)
+        after = np.cumsum(lengths)
+        if not len(codes) or after[-1] * _FEW_MARKED > len(self):
+            return None
+        starts = np.cumsum(counts).take(codes) - after
+        return self.order(column).take(np.arange(after[-1]) + np.repeat(starts, lengths))
 
     def _mark_tables(self, tables: tuple[tuple[ImageColumn, npt.NDArray[np.bool_]], ...], out: Mask) -> None:
-        (column, table), *others = tables
-        np.copyto(out, table_at(table, self.column(column)))
-        for column, table in others:
-            out |= table_at(table, self.column(column))
+        out[:] = False
+        for column, table in tables:
+            places = self._of_table(column, table)
+            if places is None:
+                out |= table_at(table, self.column(column))
+            else:
+                out[places] = True
 
     def _mark_within(self, column: ImageColumn, low: int, high: int, out: Mask) -> None:
         """Mark a range: by its order where that marks, or unmarks, few rows, else by compares."""
