@@ -25,7 +25,7 @@ _SMAPS_UNIT = 1024
 
 
 class Memory(NamedTuple):
-    """Bytes that the model adds to a process that answers from it."""
+    """Bytes that the model adds to processes that answer from it; pages that they share count once."""
 
     columns: int
     """Pages of mapped columns and terms that are resident."""
@@ -85,15 +85,19 @@ class OurEngine:
         """Do nothing: maps go with the reader."""
 
 
-def memory(models: Path, project_id: str, rounds: Sequence[Sequence[Question]]) -> list[Memory]:
-    """Return what a fresh process holds of the model after each round of questions."""
+def memory(models: Path, project_id: str, rounds: Sequence[Sequence[Question]], *, processes: int = 1) -> list[Memory]:
+    """Return what fresh processes together hold of the model after each round of questions, which each was asked."""
     context = multiprocessing.get_context("spawn")
     result: Any = context.SimpleQueue()
-    process = context.Process(target=_answer_all, args=(models, project_id, [list(each) for each in rounds], result))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
-    return [Memory(*each) for each in result.get()]
+    arguments = (models, project_id, [list(each) for each in rounds], result, context.Barrier(processes))
+    started = [context.Process(target=_answer_all, args=arguments) for _ in range(processes)]
+    for process in started:
+        process.start()
+    found = [result.get() for _ in started]
+    for process in started:
+        process.join()
+        assert process.exitcode == 0
+    return [Memory(*map(sum, zip(*of_round, strict=True))) for of_round in zip(*found, strict=True)]
 
 
 def column_file_bytes(models: Path, project_id: str) -> int:
@@ -102,7 +106,7 @@ def column_file_bytes(models: Path, project_id: str) -> int:
     return sum(path.stat().st_size for path in files if not path.name.startswith(_ROW_FILES))
 
 
-def _answer_all(models: Path, project_id: str, rounds: list[list[Question]], result: Any) -> None:
+def _answer_all(models: Path, project_id: str, rounds: list[list[Question]], result: Any, together: Any) -> None:
     """Answer all questions and tell what that took, round by round: in a process of its own."""
     folder = model_folder(models, project_id)
     before = _resident(folder)
@@ -111,12 +115,14 @@ def _answer_all(models: Path, project_id: str, rounds: list[list[Question]], res
     for questions in rounds:
         for question in questions:
             answered(reader, question)
+        together.wait()
         found.append(tuple(now - then for now, then in zip(_resident(folder), before, strict=True)))
+        together.wait()
     result.put(found)
 
 
 def _resident(folder: Path) -> Memory:
-    """Return what this process holds, by what /proc tells of each mapping (proc_pid_smaps(5))."""
+    """Return this process's share of what it holds, by what /proc tells of each mapping (proc_pid_smaps(5))."""
     columns = private = rows = 0
     name = ""
     for line in Path("/proc/self/smaps").read_text().splitlines():
@@ -125,7 +131,7 @@ def _resident(folder: Path) -> Memory:
             name = words[5] if len(words) > 5 else ""
         elif words[0] == "Anonymous:":
             private += int(words[1]) * _SMAPS_UNIT
-        elif words[0] == "Rss:" and name.startswith(f"{folder}{os.sep}"):
+        elif words[0] == "Pss:" and name.startswith(f"{folder}{os.sep}"):
             size = int(words[1]) * _SMAPS_UNIT
             if Path(name).name.startswith(_ROW_FILES):
                 rows += size

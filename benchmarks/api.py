@@ -272,7 +272,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--clients", type=int, nargs="*", default=[50, 300], help="more connections to report on")
+    parser.add_argument(
+        "--clients", type=int, nargs="*", default=[1, 50, 300], help="numbers of connections to report on"
+    )
     asked = parser.parse_args(arguments)
     logs.configure("warning")
     pages = measure(asked.rows, asked.seconds, asked.rounds, asked.clients)

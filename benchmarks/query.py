@@ -42,6 +42,8 @@ BARS = {
 """How many times longer than ours a peer takes at least."""
 BYTES_BAR = 120.0
 """Resident bytes a row, at most, once every shape was asked."""
+TWO_BAR = 1.2
+"""Memory that the model takes of two processes, beside that of one."""
 _TOGETHER = 6
 """Shapes that an engine is asked about before the next one's turn."""
 MEMORY_ROUNDS = 16
@@ -149,7 +151,7 @@ def facts(database: Database, engines: Sequence[Engine]) -> dict[str, Any]:
     return found
 
 
-def bars(ratios: dict[str, dict[str, Any]], bytes_a_row: float, wrong: int) -> dict[str, Any]:
+def bars(ratios: dict[str, dict[str, Any]], bytes_a_row: float, of_two: float, wrong: int) -> dict[str, Any]:
     """Return each bar with what was measured, and whether it is met."""
     found = {
         f"{peer}_{figure}": {"at_least": bar, "measured": ratios[peer][figure], "met": ratios[peer][figure] >= bar}
@@ -160,6 +162,7 @@ def bars(ratios: dict[str, dict[str, Any]], bytes_a_row: float, wrong: int) -> d
     return {
         **found,
         "bytes_a_row": {"at_most": BYTES_BAR, "measured": round(bytes_a_row, 1), "met": bytes_a_row <= BYTES_BAR},
+        "two_processes": {"at_most": TWO_BAR, "measured": round(of_two, 3), "met": of_two <= TWO_BAR},
         "wrong_answers": {"at_most": 0, "measured": wrong, "met": wrong == 0},
     }
 
@@ -171,6 +174,7 @@ def measure(asked: argparse.Namespace, names: Sequence[str], folder: Path, datab
     build_seconds = build(database, models, project_id)
     questions = shapes(images)
     held, later = memory(models, project_id, [rounds_of(questions, 0, 1), rounds_of(questions, 1, MEMORY_ROUNDS)])
+    (of_two,) = memory(models, project_id, [rounds_of(questions, 0, 1)], processes=2)
     ours = OurEngine(models, project_id)
     unlike = [shape.name for shape in questions if not ours.has_right_rows(shape.question(0))]
     with peers(names, database, project_id, folder) as others:
@@ -182,6 +186,7 @@ def measure(asked: argparse.Namespace, names: Sequence[str], folder: Path, datab
             "build_seconds": round(build_seconds, 2),
             "bytes_a_row": round(held.per_row(asked.rows), 1),
             "bytes_a_row_later": round(later.per_row(asked.rows), 1),
+            "memory_of_two_processes": round(of_two.per_row(1) / held.per_row(1), 3),
             "memory": {**held._asdict(), "column_files": column_file_bytes(models, project_id)},
             "rounds": rounds,
             "shapes": len(questions),
@@ -189,7 +194,7 @@ def measure(asked: argparse.Namespace, names: Sequence[str], folder: Path, datab
             "compared": run.compared,
             "wrong": wrong[:20],
             "wrong_answers": len(wrong),
-            "bars": bars(found["ratios"], held.per_row(asked.rows), len(wrong)),
+            "bars": bars(found["ratios"], held.per_row(asked.rows), of_two.per_row(1) / held.per_row(1), len(wrong)),
             "machine": facts(database, others),
         }
 

@@ -31,6 +31,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make blocks small, and the engine take one of its ways wherever it can."""
     monkeypatch.setattr(matches_module, "_BLOCK", 16)
     monkeypatch.setattr(columns_module, "_MANY_CODES", 3)
+    monkeypatch.setattr(columns_module, "_FEW_MARKED", 1)
     if request.param == "by orders":
         monkeypatch.setattr(columns_module, "_SHARE", 1)
     if request.param == "by compares":
