@@ -55,3 +55,26 @@ async def test_one_that_gives_up_disturbs_nobody() -> None:
     work.go.set()
     assert await patient == 1
     assert work.runs == 1
+
+
+async def test_who_comes_while_others_go_on_is_of_one_run_with_those_who_waited() -> None:
+    """One run for all of them, where one for each batch would do the same work more often."""
+    runs = 0
+
+    async def work() -> int:
+        nonlocal runs
+        runs += 1
+        await asyncio.sleep(0.01)
+        return runs
+
+    async def twice() -> int:
+        await shared()
+        return await shared()
+
+    shared = Coalesced(work)
+    going_on = asyncio.create_task(twice())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(shared())
+    assert (await waiting, await going_on) == (2, 2)
+    assert runs == 2
