@@ -180,10 +180,10 @@ def test_plans_are_bounded_by_an_index_among_many_changes(
     writer.execute(f"PREPARE news ({news._TYPES}) AS {news._NEWS}".encode())
     for statement in ("SELECT", "VACUUM ANALYZE image_change"):
         writer.execute(statement.encode())
-        parameters = feed._parameters(reader.project, reader.position)
+        parameters = feed.parameters_of(reader.project, reader.position)
         numbers = parameters["xmax"], parameters["oldest"], parameters["in_progress"]
         literal = sql.SQL("EXECUTE news ({})").format(sql.SQL(", ").join(map(sql.Literal, numbers))).as_string(writer)
-        for question, given in ((literal, None), (feed._READ, parameters)):
+        for question, given in ((literal, None), (feed.READ, parameters)):
             rows = writer.execute(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) {question}".encode(), given).fetchall()
             plan = "\n".join(row[0] for row in rows)
             assert "Seq Scan on image_change" not in plan

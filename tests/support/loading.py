@@ -17,7 +17,8 @@ from imagewarden.api.v5.image_rows import ENCODING
 from imagewarden.inventory.batch import FLAG_BITS, NUMBER_COLUMNS, ROW_FILE_SHIFT, TERM_COLUMNS, Batch
 from imagewarden.inventory.blocks import PART
 from imagewarden.inventory.filters import ImageColumn
-from imagewarden.inventory.loading import RowSpace, load_project, load_rows
+from imagewarden.inventory.loading import RowSpace, load_project, load_records
+from imagewarden.inventory.records import batch_of_records
 from imagewarden.inventory.rowfile import RowFileReader, RowFileWriter, row_file_path
 from imagewarden.inventory.rows import ImageRow, PlatformRow
 from imagewarden.inventory.vocabulary import Terms
@@ -282,7 +283,7 @@ def rows(connection: psycopg.Connection, ids: list[int], project_id: str = PROJE
     with TemporaryDirectory() as name, snapshot(connection):
         terms = new_terms()
         with RowFileWriter(row_file_path(Path(name), 9), 9) as writer:
-            batch = load_rows(connection, project_id, ids, terms, ENCODING.encode, writer)
+            batch = batch_of_records(load_records(connection, project_id, ids), terms, ENCODING.encode, writer)
         found = kept_of(batch, terms, Path(name))
     assert_types(batch)
     return found

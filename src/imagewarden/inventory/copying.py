@@ -26,7 +26,7 @@ from imagewarden.inventory.blocks import (
 )
 from imagewarden.inventory.rows import PlatformRow
 
-__all__ = ["ROW_SQL", "read_blocks", "read_registries"]
+__all__ = ["RECORD_SQL", "ROW_SQL", "read_blocks", "read_registries"]
 
 _LINE_BYTES = 4096
 _RECORD_BYTES = 1 << 16
@@ -43,10 +43,12 @@ _PLATFORMS = sql.SQL(
     "CASE WHEN i.is_index THEN (SELECT json_agg(json_build_array({}) ORDER BY p.position, p.id)"
     " FROM image_platform p WHERE p.parent_id = i.id) END"
 ).format(_columns(PlatformRow.__struct_fields__, "p"))
+RECORD_SQL = _columns(RECORD, registry_name="r.name", registry_type="r.type", platforms=_PLATFORMS)
+"""The fields of RECORD, of an image `i` and its registry `r`."""
 ROW_SQL = sql.SQL(
     "SELECT {fields} FROM image i JOIN registry r ON r.id = i.registry_id"
     " WHERE i.project_id = %s AND i.removed_at IS NULL"
-).format(fields=_columns(RECORD, registry_name="r.name", registry_type="r.type", platforms=_PLATFORMS))
+).format(fields=RECORD_SQL)
 """The live rows of a project with the fields of RECORD, one by one."""
 _IN_LINE = sql.SQL("{} AND coalesce(i.scanned_at, 0) >= 0").format(
     sql.SQL(" AND ").join(sql.SQL("i.{} IS DISTINCT FROM ''").format(sql.Identifier(it)) for it in OPTIONAL_TEXTS)

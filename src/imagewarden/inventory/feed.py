@@ -29,10 +29,13 @@ __all__ = [
     "IDENTITIES",
     "KEPT",
     "NEXT",
+    "READ",
     "SWITCHES",
     "TABLES",
     "Changes",
     "FeedPosition",
+    "changes_of",
+    "parameters_of",
     "position_of",
     "prune_changes",
     "read_changes",
@@ -89,11 +92,12 @@ OR EXISTS (SELECT FROM image_feed
 
 _POSITION = f"SELECT {_IDENTITY} AS identity, pg_current_snapshot()::text AS snapshot"
 
-_READ = f"""
+READ = f"""
 WITH told AS MATERIALIZED ({_TOLD})
 {_POSITION}, {_LOST} OR EXISTS (SELECT FROM told WHERE image_ids IS NULL) AS everything,
   ARRAY(SELECT DISTINCT unnest(image_ids) AS id FROM told ORDER BY id) AS image_ids
 """  # noqa: S608 # constants
+"""What a reader at a position did not see, of one project; takes `parameters_of`, gives what `changes_of` takes."""
 
 _FOREIGN_FEED = text(f"DELETE FROM image_feed WHERE pruned_up_to >= {NEXT}")  # noqa: S608 # a constant
 
@@ -149,7 +153,7 @@ def position_of(identity: str | None, snapshot: str) -> FeedPosition:
     return FeedPosition(identity or "", int(xmax), tuple(int(each) for each in running.split(",") if each))
 
 
-def _parameters(project_id: str, position: FeedPosition) -> dict[str, object]:
+def parameters_of(project_id: str, position: FeedPosition) -> dict[str, object]:
     """Return the parameters of a question; of the same types whatever the numbers, so that one plan serves."""
     return {
         "project_id": project_id,
@@ -173,9 +177,13 @@ def read_changes(connection: psycopg.Connection, position: FeedPosition, project
     Nothing is missing from it; images may be in it that the reader would find unchanged.
     """
     cursor = connection.cursor(row_factory=tuple_row, binary=True)
-    row = cursor.execute(_READ, _parameters(project_id, position)).fetchone()
+    row = cursor.execute(READ, parameters_of(project_id, position)).fetchone()
     assert row is not None  # noqa: S101 # a SELECT without FROM
-    identity, snapshot, everything, image_ids = row
+    return changes_of(*row)
+
+
+def changes_of(identity: str | None, snapshot: str, everything: bool, image_ids: list[int]) -> Changes:  # a row
+    """Return what a row of READ tells."""
     return Changes(position_of(identity, snapshot), [] if everything else image_ids, everything)
 
 

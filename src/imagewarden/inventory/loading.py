@@ -21,7 +21,7 @@ from imagewarden.inventory.rowfile import RowFileWriter, row_file_path
 from imagewarden.inventory.rows import ImageRow
 from imagewarden.inventory.vocabulary import Terms
 
-__all__ = ["EncoderEnded", "RowSpace", "load_project", "load_rows"]
+__all__ = ["EncoderEnded", "RowSpace", "load_project", "load_records"]
 
 _TASK_BYTES = 1 << 20
 _BY_ID = (ROW_SQL + sql.SQL(" AND i.id = ANY(%s::int8[]) ORDER BY i.id")).as_bytes()
@@ -38,17 +38,9 @@ class RowSpace(NamedTuple):
     """Gives the number of a row file that was never used."""
 
 
-def load_rows(
-    connection: psycopg.Connection,
-    project_id: str,
-    ids: Sequence[int],
-    terms: Mapping[ImageColumn, Terms],
-    encode: Callable[[ImageRow], bytes],
-    writer: RowFileWriter,
-) -> Batch:
-    """Return the live rows among `ids`, in ascending order of id; their bytes are appended to `writer`."""
-    records = _records(connection, _BY_ID, (project_id, list(ids)))
-    return batch_of_records(records, terms, encode, writer)
+def load_records(connection: psycopg.Connection, project_id: str, ids: Sequence[int]) -> list[Record]:
+    """Return the live rows among `ids`, in ascending order of id."""
+    return _records(connection, _BY_ID, (project_id, list(ids)))
 
 
 def _records(connection: psycopg.Connection, statement: bytes, values: Sequence[object]) -> list[Record]:

@@ -15,12 +15,14 @@ import psycopg
 import structlog
 
 from imagewarden.inventory.batch import ROW_FILE_SHIFT, TERM_COLUMNS, Batch
+from imagewarden.inventory.catchup import read_few_changes
 from imagewarden.inventory.compaction import Compaction
 from imagewarden.inventory.feed import Changes, FeedPosition, read_changes, start_position
 from imagewarden.inventory.filters import ImageColumn
 from imagewarden.inventory.folder import ModelFolder
-from imagewarden.inventory.loading import RowSpace, load_project, load_rows
+from imagewarden.inventory.loading import RowSpace, load_project, load_records
 from imagewarden.inventory.paging import NO_PLACES, Run
+from imagewarden.inventory.records import Record, batch_of_records
 from imagewarden.inventory.rowfile import RowFileWriter
 from imagewarden.inventory.rows import Encoding
 from imagewarden.inventory.runs import joined, live_batch, merged_terms, too_small, with_dead
@@ -63,19 +65,30 @@ class ProjectModel:
     def refresh(self, connection: psycopg.Connection) -> bool:
         """See all that was committed before the call; returns whether a version was published.
 
-        The connection is not in a transaction. Builds the model where it is new, was damaged, or cannot be caught up.
+        The connection is not in a transaction; from now on it is in autocommit mode. Builds the model where it is new,
+        was damaged, or cannot be caught up.
         """
+        version = self._version
+        connection.autocommit = True
+        if version is not None:
+            few, records = read_few_changes(connection, version.manifest.position, self._project_id)
+            if records is not None:
+                return self._caught_up(version, few, records)
         with _snapshot(connection):
-            version = self._version
             changes = version and read_changes(connection, version.manifest.position, self._project_id)
             if version is None or changes is None or changes.everything:
                 self._build(connection)
                 return True
-            if not changes.image_ids:
-                return self._move(version, changes.position)
-            terms = {column: Terms(version.vocabularies[column]) for column in TERM_COLUMNS}
-            writer = self._row_writer()
-            batch = load_rows(connection, self._project_id, changes.image_ids, terms, self._encode, writer)
+            records = load_records(connection, self._project_id, changes.image_ids)
+        return self._caught_up(version, changes, records)
+
+    def _caught_up(self, version: Version, changes: Changes, records: list[Record]) -> bool:
+        """Show changed rows, of which `records` are live; returns whether a version was published."""
+        if not changes.image_ids:
+            return self._move(version, changes.position)
+        terms = {column: Terms(version.vocabularies[column]) for column in TERM_COLUMNS}
+        writer = self._row_writer()
+        batch = batch_of_records(records, terms, self._encode, writer)
         writer.flush()
         self._apply(version, changes, batch, terms)
         return True
