@@ -11,7 +11,7 @@ _JSON = (b"content-type", b"application/json")
 
 
 class PreparedJson(ASGIResponse):
-    """JSON as bytes, status 200; Litestar's own answer takes ten times as long to be made."""
+    """JSON as bytes, status 200; Litestar's own answer takes 26 us more to be made (docs/performance.md)."""
 
     __slots__ = ("_body", "_headers")
 

@@ -1,7 +1,7 @@
 """One statement asked over and over on a connection of its own, with as little work each time as there can be.
 
-What every request waits for is worth it: psycopg's own cursor takes four times the work of sending a prepared statement
-with libpq and reading its one row.
+What every request waits for is worth it: psycopg's own cursor takes twice the work of sending a prepared statement with
+libpq and reading its one row (docs/performance.md).
 """
 
 import asyncio
@@ -51,12 +51,13 @@ class Question:
 
     async def ask(self, parameters: Sequence[bytes]) -> list[bytes | None]:
         """Return the row that the statement gives for parameters, all in PostgreSQL's text; raises psycopg.Error."""
-        self._answer = self._loop.create_future()
+        answer: asyncio.Future[list[bytes | None]] = self._loop.create_future()
+        self._answer = answer
         self._results = []
-        self._pgconn.send_query_prepared(_NAME, parameters)
-        self._pgconn.flush()  # a few bytes, which the socket takes at once: nothing else was sent since it answered
         try:
-            return await self._answer
+            self._pgconn.send_query_prepared(_NAME, parameters)
+            self._pgconn.flush()  # a few bytes, which the socket takes at once: nothing else was sent since it answered
+            return await answer
         finally:
             self._answer = None
 
